@@ -1,0 +1,173 @@
+//! What a record of the log holds: one accepted push, with everything that a replay needs.
+//!
+//! ```text
+//! u32 header length │ header (postcard) │ u32 rows length │ rows (Arrow IPC stream) │ before-images (Arrow IPC stream)
+//! ```
+//! Rows have the source's columns and `__arrival`; their sequences are the record's first one and those after it.
+//! Before-images (change sources only) are the rows that this push takes back: the source's columns,
+//! `__row` (which of the push's rows took it back), `__time` and `__sequence` (the row's own).
+
+use crate::decode::Reject;
+use crate::error::EngineError;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use thalweg_aggregate::arrow_type;
+use thalweg_definition::DataType;
+
+/// The kind of log record that a push makes.
+pub const BATCH_RECORD: u8 = 1;
+/// The column of arrival times, in the log and in history.
+pub const ARRIVAL: &str = "__arrival";
+/// The column of sequences, in history.
+pub const SEQUENCE: &str = "__sequence";
+pub const BEFORE_ROW: &str = "__row";
+pub const BEFORE_TIME: &str = "__time";
+pub const BEFORE_SEQUENCE: &str = "__sequence";
+
+/// Where a push's arrival times came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArrivalKind {
+    /// The engine's clock.
+    Clock,
+    /// The column that the source declares.
+    Column,
+    /// The rows' event times: backfilled history that never arrived live.
+    EventTime,
+}
+
+/// What became of a push, row by row: `read = applied + deduplicated + filtered + quarantined`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    pub source: String,
+    pub read: u64,
+    pub applied: u64,
+    pub deduplicated: u64,
+    pub filtered: u64,
+    pub quarantined: u64,
+    /// The same push had been acknowledged before; nothing was counted again.
+    pub repeated: bool,
+    pub arrival_time: ArrivalKind,
+    pub first_sequence: u64,
+    /// The first quarantined rows and why; all are in the quarantine.
+    pub errors: Vec<RowError>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowError {
+    pub row: u32,
+    pub column: Option<String>,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BatchHeader {
+    pub ack: Ack,
+    pub idempotency_key: Option<String>,
+    /// The machine's clock at acceptance.
+    pub accepted_at: i64,
+    pub quarantined: Vec<Reject>,
+}
+
+/// A push as it is in the log.
+#[derive(Debug, Clone)]
+pub struct LoggedBatch {
+    pub header: BatchHeader,
+    pub rows: RecordBatch,
+    pub before: Option<RecordBatch>,
+}
+
+impl LoggedBatch {
+    pub fn encode(&self) -> Vec<u8> {
+        let header = postcard::to_allocvec(&self.header).expect("plain data");
+        let mut out = Vec::new();
+        out.extend((header.len() as u32).to_le_bytes());
+        out.extend(header);
+        let rows = ipc(&self.rows);
+        out.extend((rows.len() as u32).to_le_bytes());
+        out.extend(rows);
+        if let Some(before) = &self.before {
+            out.extend(ipc(before));
+        }
+        out
+    }
+
+    /// The newest arrival time of its rows, or the least time there is.
+    pub(crate) fn header_arrival(&self) -> i64 {
+        let column = self.rows.column_by_name(ARRIVAL);
+        let arrivals = column.map(|column| column.as_primitive::<TimestampMicrosecondType>());
+        arrivals.and_then(arrow::compute::max).unwrap_or(i64::MIN / 2)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
+        let (header, rest) = part(bytes)?;
+        let (rows, before) = part(rest)?;
+        let before = if before.is_empty() { None } else { Some(from_ipc(before)?) };
+        Ok(Self { header: postcard::from_bytes(header).map_err(damaged)?, rows: from_ipc(rows)?, before })
+    }
+}
+
+fn part(bytes: &[u8]) -> Result<(&[u8], &[u8]), EngineError> {
+    let short = || EngineError::Storage("a log record ends early".to_owned());
+    let (length, rest) = bytes.split_at_checked(4).ok_or_else(short)?;
+    let length = u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+    rest.split_at_checked(length).ok_or_else(short)
+}
+
+fn damaged(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Storage(format!("a log record does not decode: {error}"))
+}
+
+fn ipc(batch: &RecordBatch) -> Vec<u8> {
+    const WHY: &str = "a batch of plain columns has an IPC form, and memory takes it";
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).expect(WHY);
+    writer.write(batch).expect(WHY);
+    writer.into_inner().expect(WHY)
+}
+
+fn from_ipc(bytes: &[u8]) -> Result<RecordBatch, EngineError> {
+    let mut reader = StreamReader::try_new(bytes, None).map_err(damaged)?;
+    match reader.next() {
+        Some(batch) => batch.map_err(damaged),
+        None => Ok(RecordBatch::new_empty(reader.schema())),
+    }
+}
+
+/// A batch in another schema of the same source: by name, absent columns null.
+pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, EngineError> {
+    if batch.schema_ref() == schema {
+        return Ok(batch.clone());
+    }
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
+            Some(column) => arrow::compute::cast(column, field.data_type()).map_err(damaged),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(damaged)
+}
+
+/// A batch with more columns at its end.
+pub fn with_columns(batch: &RecordBatch, more: Vec<(Field, ArrayRef)>) -> Result<RecordBatch, EngineError> {
+    let mut fields: Vec<Arc<Field>> = batch.schema().fields().iter().cloned().collect();
+    let mut columns = batch.columns().to_vec();
+    for (field, column) in more {
+        fields.push(Arc::new(field));
+        columns.push(column);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(damaged)
+}
+
+/// The field of arrival times.
+pub fn arrival_field() -> Field {
+    Field::new(ARRIVAL, arrow_type(&DataType::Timestamp), true)
+}

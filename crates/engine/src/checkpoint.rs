@@ -1,0 +1,215 @@
+//! Checkpoints of the online state, and keeping it inside its bounds.
+//!
+//! A checkpoint stores every entity that changed since the last one, one at a time, while pushes and reads go on.
+//! Entities stored late hold rows past the checkpoint's log position; each knows which rows it has taken, so the
+//! replay from that position skips them.
+
+use crate::batch::Ack;
+use crate::changes::CurrentRow;
+use crate::dedup::Seen;
+use crate::engine::{Engine, Remembered};
+use crate::error::EngineError;
+use crate::ledger::Ledger;
+use crate::runtime::Runtime;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Spaces of the state store that belong to no view.
+pub(crate) const DEDUP_SPACE: u32 = u32::MAX;
+pub(crate) const CHANGES_SPACE: u32 = u32::MAX - 1;
+pub(crate) const IDEMPOTENCY_SPACE: u32 = u32::MAX - 2;
+
+/// A store this many times larger than what was last written whole is written anew.
+const REWRITE_FACTOR: u64 = 3;
+const REWRITE_FLOOR_BYTES: u64 = 256 << 20;
+/// Rows of the dedup index in one record.
+const DEDUP_RECORD: usize = 65_536;
+
+/// What a checkpoint says of itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct CheckpointHeader {
+    /// The first log sequence that is not in it.
+    pub position: u64,
+    /// The newest event or arrival time applied.
+    pub newest: i64,
+    pub ledgers: BTreeMap<String, Ledger>,
+}
+
+/// What a checkpoint did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct CheckpointOutcome {
+    pub id: u64,
+    /// The first log sequence that a restart from it replays.
+    pub position: u64,
+    pub entities: u64,
+    pub bytes: u64,
+}
+
+/// What has to be written besides entities.
+#[derive(Default)]
+struct Extras {
+    dedup: Vec<(String, Vec<Seen>)>,
+    changes: Vec<(String, Vec<(Box<[u8]>, Option<CurrentRow>)>)>,
+    acks: Vec<(String, Ack)>,
+}
+
+impl Engine {
+    /// Writes a checkpoint. Pushes and reads go on meanwhile.
+    pub fn checkpoint(&self) -> Result<CheckpointOutcome, EngineError> {
+        let mut memory = self.checkpointing.lock();
+        let total = self.store.total_bytes();
+        let rewrite = total > REWRITE_FLOOR_BYTES && total > memory.bytes_written * REWRITE_FACTOR;
+        if rewrite {
+            self.store.begin_rewrite()?;
+        }
+        let (header, extras) = self.snapshot(rewrite);
+        let runtime = self.runtime.read().clone();
+        let mut outcome = CheckpointOutcome { position: header.position, ..CheckpointOutcome::default() };
+        for view in runtime.iter().flat_map(|runtime| runtime.views.values()) {
+            let flushed = view.state.flush(&self.store, rewrite)?;
+            outcome.entities += flushed.entities;
+            outcome.bytes += flushed.bytes;
+        }
+        self.write_extras(extras, header.position)?;
+        let header_bytes = postcard::to_allocvec(&header).expect("plain data");
+        outcome.id =
+            if rewrite { self.store.commit_rewrite(&header_bytes)? } else { self.store.commit(&header_bytes)? };
+        if rewrite {
+            memory.bytes_written = self.store.total_bytes().saturating_sub(total);
+        }
+        memory.previous = memory.position;
+        memory.position = header.position;
+        Ok(outcome)
+    }
+
+    /// The position, and what is remembered up to it; only this part holds the pushes up.
+    fn snapshot(&self, all: bool) -> (CheckpointHeader, Extras) {
+        let committer = self.committer.lock();
+        let header = CheckpointHeader {
+            position: self.applied_until.load(Ordering::Acquire),
+            newest: committer.newest,
+            ledgers: committer.ledgers.iter().map(|(name, ledger)| (name.clone(), ledger.clone())).collect(),
+        };
+        let mut sequencer = self.sequencer.lock();
+        // What is still in the queue is not durable: it stays for the next checkpoint.
+        let mut extras = Extras::default();
+        let mut waiting_seen: Vec<(String, Seen)> = Vec::new();
+        for pending in &sequencer.queue {
+            waiting_seen.extend(pending.traces.seen.iter().map(|seen| (pending.traces.source.clone(), *seen)));
+        }
+        let queue_is_empty = sequencer.queue.is_empty();
+        for (name, memory) in &mut sequencer.sources {
+            let mut seen: Vec<Seen> = memory.dedup.take_fresh();
+            if all {
+                seen = memory.dedup.all().collect();
+            }
+            let waiting = |entry: &Seen| waiting_seen.iter().any(|(source, own)| source == name && own == entry);
+            if !waiting_seen.is_empty() {
+                let (keep, write): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(waiting);
+                memory.dedup.put_back_fresh(keep);
+                seen = write;
+            }
+            if !seen.is_empty() {
+                extras.dedup.push((name.clone(), seen));
+            }
+            // Current rows that are not durable would be wrong after a crash: the log's replay brings them.
+            if queue_is_empty {
+                let fresh = memory.changes.take_fresh();
+                let rows = if all {
+                    memory.changes.all().map(|(key, row)| (key.into(), Some(row.clone()))).collect()
+                } else {
+                    fresh
+                };
+                if !rows.is_empty() {
+                    extras.changes.push((name.clone(), rows));
+                }
+            } else if all {
+                memory.changes.touch_all();
+            }
+        }
+        let idempotency = &mut sequencer.idempotency;
+        let fresh = std::mem::take(&mut idempotency.fresh);
+        let keys: Vec<String> = if all { idempotency.order.iter().cloned().collect() } else { fresh };
+        for key in keys {
+            if let Some(Remembered::Done(ack)) = idempotency.known.get(&key) {
+                extras.acks.push((key, ack.clone()));
+            }
+        }
+        (header, extras)
+    }
+
+    fn write_extras(&self, extras: Extras, position: u64) -> Result<(), EngineError> {
+        for (source, seen) in extras.dedup {
+            for (part, seen) in seen.chunks(DEDUP_RECORD).enumerate() {
+                let key = [source.as_bytes(), b"\0", &position.to_be_bytes(), &(part as u32).to_be_bytes()].concat();
+                self.store.put(DEDUP_SPACE, &key, &postcard::to_allocvec(seen).expect("plain data"))?;
+            }
+        }
+        for (source, rows) in extras.changes {
+            for (key, row) in rows {
+                let key = [source.as_bytes(), b"\0", &key].concat();
+                match row {
+                    Some(row) => {
+                        let bytes = postcard::to_allocvec(&row).expect("plain data");
+                        self.store.put(CHANGES_SPACE, &key, &bytes)?;
+                    }
+                    None => self.store.delete(CHANGES_SPACE, &key)?,
+                }
+            }
+        }
+        for (key, ack) in extras.acks {
+            let bytes = postcard::to_allocvec(&ack).expect("plain data");
+            self.store.put(IDEMPOTENCY_SPACE, key.as_bytes(), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is past retention, and keeps memory inside its budget.
+    pub fn tidy(&self) -> Result<(), EngineError> {
+        let Some(runtime) = self.runtime.read().clone() else { return Ok(()) };
+        let now = self.now();
+        for view in runtime.views.values() {
+            view.state.expire(&self.store, &view.plan, now)?;
+        }
+        self.keep_memory(&runtime)
+    }
+
+    fn keep_memory(&self, runtime: &Arc<Runtime>) -> Result<(), EngineError> {
+        let budget = self.settings.memory_bytes;
+        for hard in [false, true] {
+            let used: Vec<u64> = runtime.views.values().map(|view| view.state.memory()).collect();
+            let mut over = used.iter().sum::<u64>().saturating_sub(budget);
+            if over == 0 {
+                return Ok(());
+            }
+            // A little more than needed, so that not every pass has to look again.
+            over += budget / 16;
+            for (view, used) in runtime.views.values().zip(used) {
+                if used > 0 && over > 0 {
+                    over = over.saturating_sub(view.state.chill(&self.store, over.min(used), hard)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Memory that entities take, about.
+    pub fn state_memory(&self) -> u64 {
+        let runtime = self.runtime.read().clone();
+        runtime.iter().flat_map(|runtime| runtime.views.values()).map(|view| view.state.memory()).sum()
+    }
+
+    /// Removes log segments that neither a checkpoint nor history needs; `history` is the first sequence that is
+    /// not in history yet. Returns the bytes freed.
+    pub fn truncate_log(&self, history: u64) -> Result<u64, EngineError> {
+        let keep = self.checkpointing.lock().previous.min(history);
+        Ok(self.committer.lock().log.truncate_before(keep)?)
+    }
+
+    /// Bytes of the log on disk.
+    pub fn log_bytes(&self) -> u64 {
+        self.committer.lock().log.bytes()
+    }
+}

@@ -1,0 +1,230 @@
+//! Group commit: pushes wait in a queue; one fsync makes all of them durable; then their rows become visible and
+//! their pushers are told.
+
+use crate::batch::{Ack, BATCH_RECORD, LoggedBatch};
+use crate::engine::{Committer, Engine, Remembered, Sequencer};
+use crate::error::EngineError;
+use crate::ingest::Traces;
+use crate::limits::MAX_IDEMPOTENCY_KEYS;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use thalweg_store::{QuarantinedRow, StoreError};
+
+/// A push on its way to the log.
+pub(crate) struct Pending {
+    pub batch: LoggedBatch,
+    pub traces: Traces,
+    pub ticket: Ticket,
+}
+
+/// Tells a pusher what became of the push.
+#[derive(Clone, Default)]
+pub struct Ticket {
+    shared: Arc<Shared>,
+    repeated: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    outcome: Mutex<Option<Result<Ack, EngineError>>>,
+    settled: Condvar,
+}
+
+impl Ticket {
+    pub(crate) fn done(outcome: Result<Ack, EngineError>) -> Self {
+        let ticket = Self::default();
+        ticket.settle(outcome);
+        ticket
+    }
+
+    pub(crate) fn repeated(&self) -> Self {
+        Self { shared: self.shared.clone(), repeated: true }
+    }
+
+    pub(crate) fn settle(&self, outcome: Result<Ack, EngineError>) {
+        *self.shared.outcome.lock() = Some(outcome);
+        self.shared.settled.notify_all();
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.shared.outcome.lock().is_some()
+    }
+
+    /// Blocks until the push is durable and visible, or has failed.
+    pub fn wait(&self) -> Result<Ack, EngineError> {
+        let mut outcome = self.shared.outcome.lock();
+        while outcome.is_none() {
+            self.shared.settled.wait(&mut outcome);
+        }
+        let outcome = outcome.clone().expect("just seen");
+        outcome.map(|ack| Ack { repeated: ack.repeated || self.repeated, ..ack })
+    }
+}
+
+impl Engine {
+    /// Waits for pushes, at most for `patience`; true where there are some.
+    pub fn wait_for_pushes(&self, patience: Duration) -> bool {
+        let mut sequencer = self.sequencer.lock();
+        if sequencer.queue.is_empty() {
+            self.submitted.wait_for(&mut sequencer, patience);
+        }
+        !sequencer.queue.is_empty()
+    }
+
+    /// Makes everything in the queue durable and visible; returns how many pushes that were.
+    pub fn commit_pending(&self) -> usize {
+        let mut committer = self.committer.lock();
+        let group: Vec<Pending> = {
+            let mut sequencer = self.sequencer.lock();
+            sequencer.queue_bytes = 0;
+            sequencer.queue.drain(..).collect()
+        };
+        if group.is_empty() {
+            return 0;
+        }
+        let count = group.len();
+        let mut durable: Vec<(u64, Pending)> = Vec::with_capacity(count);
+        let mut pending = group.into_iter();
+        let mut failure = None;
+        for next in pending.by_ref() {
+            match append(&mut committer, &next.batch) {
+                Ok(first) => durable.push((first, next)),
+                Err(error) => {
+                    failure = Some((next, error));
+                    break;
+                }
+            }
+        }
+        if let Some((refused, error)) = failure {
+            let rest = std::iter::once(refused).chain(pending).collect();
+            self.refuse(&committer, rest, &error);
+        }
+        if !durable.is_empty() {
+            self.make_durable(&mut committer, durable);
+        }
+        count
+    }
+
+    fn make_durable(&self, committer: &mut Committer, durable: Vec<(u64, Pending)>) {
+        if let Err(error) = committer.log.sync() {
+            self.failed.store(true, Ordering::Release);
+            let failure = EngineError::from(error);
+            for (_, pending) in durable {
+                pending.ticket.settle(Err(failure.clone()));
+                self.timeline.end_write(None);
+            }
+            return;
+        }
+        for (first, pending) in durable {
+            let outcome = self.settle(committer, first, &pending.batch);
+            self.applied_until
+                .store(committer.log.next_sequence().min(end_of(first, &pending.batch)), Ordering::Release);
+            let outcome = outcome.map(|()| pending.batch.header.ack.clone());
+            if let Some(key) = pending.traces.idempotency_key
+                && let Ok(ack) = &outcome
+            {
+                self.sequencer.lock().remember(key, ack.clone(), true);
+            }
+            pending.ticket.settle(outcome);
+        }
+    }
+
+    /// Makes a durable batch visible, and keeps the account of it.
+    fn settle(&self, committer: &mut Committer, first: u64, batch: &LoggedBatch) -> Result<(), EngineError> {
+        let newest = self.apply_batch(first, batch);
+        let (newest_event, newest_any) = match &newest {
+            Ok(newest) => (newest.event, newest.any),
+            Err(_) => (None, None),
+        };
+        self.timeline.end_write(newest_any);
+        let ack = &batch.header.ack;
+        committer.ledgers.entry(ack.source.clone()).or_default().add(ack, newest_event);
+        committer.newest = committer.newest.max(newest_any.unwrap_or(i64::MIN));
+        self.keep_quarantined(first, batch)?;
+        newest.map(|_| ())
+    }
+
+    pub(crate) fn keep_quarantined(&self, first: u64, batch: &LoggedBatch) -> Result<(), EngineError> {
+        let header = &batch.header;
+        if header.quarantined.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<QuarantinedRow> = header
+            .quarantined
+            .iter()
+            .map(|reject| QuarantinedRow {
+                source: header.ack.source.clone(),
+                position: first,
+                row_index: reject.row.into(),
+                reason: reject.reason.clone(),
+                column: reject.column.clone(),
+                raw: reject.raw.clone(),
+                at_us: header.accepted_at,
+            })
+            .collect();
+        self.metadata.quarantine(&rows)?;
+        Ok(())
+    }
+
+    /// Takes back what the sequencer did for pushes that could not be written, and for all that came after them.
+    fn refuse(&self, committer: &Committer, refused: Vec<Pending>, error: &StoreError) {
+        let mut sequencer = self.sequencer.lock();
+        let later: Vec<Pending> = sequencer.queue.drain(..).collect();
+        sequencer.queue_bytes = 0;
+        if matches!(error, StoreError::Poisoned) {
+            self.failed.store(true, Ordering::Release);
+        }
+        let failure = EngineError::from(error);
+        let all: Vec<Pending> = refused.into_iter().chain(later).collect();
+        // Newest first, so that each step finds the memory as it left it.
+        for pending in all.into_iter().rev() {
+            sequencer.undo(pending.traces);
+            self.timeline.abandon_newest_write();
+            pending.ticket.settle(Err(failure.clone()));
+        }
+        sequencer.next_sequence = committer.log.next_sequence();
+    }
+}
+
+fn append(committer: &mut Committer, batch: &LoggedBatch) -> Result<u64, StoreError> {
+    let payload = batch.encode();
+    committer.log.append(batch.rows.num_rows().max(1) as u32, BATCH_RECORD, &payload)
+}
+
+pub(crate) fn end_of(first: u64, batch: &LoggedBatch) -> u64 {
+    first + batch.rows.num_rows().max(1) as u64
+}
+
+impl Sequencer {
+    fn undo(&mut self, traces: Traces) {
+        if let Some(memory) = self.sources.get_mut(&traces.source) {
+            for seen in traces.seen {
+                memory.dedup.forget(seen);
+            }
+            for undo in traces.changes.into_iter().rev() {
+                memory.changes.undo(undo);
+            }
+        }
+        if let Some(key) = traces.idempotency_key {
+            self.idempotency.known.remove(&key);
+        }
+    }
+
+    /// Remembers an acknowledged push by its key; `fresh` where no checkpoint has it yet.
+    pub(crate) fn remember(&mut self, key: String, ack: Ack, fresh: bool) {
+        let idempotency = &mut self.idempotency;
+        if fresh {
+            idempotency.fresh.push(key.clone());
+        }
+        if !matches!(idempotency.known.insert(key.clone(), Remembered::Done(ack)), Some(Remembered::Done(_))) {
+            idempotency.order.push_back(key);
+        }
+        while idempotency.order.len() > MAX_IDEMPOTENCY_KEYS {
+            if let Some(oldest) = idempotency.order.pop_front() {
+                idempotency.known.remove(&oldest);
+            }
+        }
+    }
+}

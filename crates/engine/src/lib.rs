@@ -1,0 +1,48 @@
+//! The engine: takes pushes, makes them durable, keeps the online state, answers reads.
+//!
+//! ```text
+//! push ─▶ decode ─▶ contract ─▶ filter ─▶ dedup ─▶ [queue] ─▶ log + fsync ─▶ apply ─▶ acknowledged
+//!            └─────────┴── quarantine                 one commit for many      │
+//! read ◀─ on-demand ◀─ answers at (q, cut) ◀─ entity state (tiles, rows) ◀─────┘
+//! ```
+//! It is synchronous, takes its disk, its clock and the evaluation of SQL expressions as components, starts no
+//! thread, and knows no server: whoever owns an [`Engine`] calls [`Engine::commit_pending`],
+//! [`Engine::checkpoint`] and [`Engine::tidy`] when it sees fit.
+
+mod apply;
+mod batch;
+mod changes;
+mod checkpoint;
+mod commit;
+mod contract;
+mod decode;
+mod dedup;
+mod engine;
+mod error;
+mod ingest;
+mod ledger;
+pub mod limits;
+pub mod literal;
+mod manifest;
+mod open;
+mod quarantine;
+mod runtime;
+mod serve;
+mod timeline;
+mod view;
+
+pub use apply::RowLife;
+pub use batch::{ARRIVAL, Ack, ArrivalKind, BATCH_RECORD, LoggedBatch, RowError, SEQUENCE, conform};
+pub use checkpoint::CheckpointOutcome;
+pub use commit::Ticket;
+pub use decode::{Decoded, Input, Reject, decode, source_schema};
+pub use engine::{Components, Engine, EngineSettings};
+pub use error::EngineError;
+pub use ingest::PushRequest;
+pub use ledger::Ledger;
+pub use manifest::{AppliedManifest, NewManifest};
+pub use open::{InForce, Recovered};
+pub use runtime::{Runtime, ServiceRuntime, ServiceView, SourceRuntime, ViewRuntime};
+pub use serve::{FeatureRequest, FeatureResponse, FeatureResult, Wanted};
+pub use timeline::{Clock, ClockMode, ManualClock, SystemClock};
+pub use view::ViewState;

@@ -1,0 +1,24 @@
+//! The bounds of the engine, together. At a bound it pushes back or refuses; it never drops silently.
+
+/// Rows of one push.
+pub const MAX_BATCH_ROWS: usize = 1 << 20;
+/// Bytes of accepted but not yet durable batches; past it pushes are answered `Overloaded`.
+pub const MAX_QUEUE_BYTES: usize = 256 << 20;
+/// What a waiting push takes besides its rows.
+pub const PENDING_OVERHEAD_BYTES: usize = 1024;
+/// How long a pusher who met a full queue is asked to wait.
+pub const RETRY_AFTER_MS: u64 = 100;
+/// Idempotency keys remembered, oldest forgotten first.
+pub const MAX_IDEMPOTENCY_KEYS: usize = 1 << 20;
+/// Bytes of an idempotency key.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// Entities of one read.
+pub const MAX_READ_ENTITIES: usize = 100_000;
+/// Errors that an acknowledgement lists; all of them are in the quarantine.
+pub const MAX_LISTED_ERRORS: usize = 100;
+/// Bytes of one raw row kept in quarantine.
+pub const MAX_RAW_ROW_BYTES: usize = 1 << 20;
+/// Behind the newest event time of a source, on top of `within`, for how long duplicates are still known.
+pub const LATE_DUPLICATES_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
+/// Shards of a view's entities.
+pub const SHARDS: usize = 64;

@@ -1,0 +1,96 @@
+//! Putting a manifest in force: views that stay keep their state, new ones are filled from history while the live
+//! path goes on.
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::runtime::{Runtime, StateOf, ViewRuntime};
+use crate::view::ViewState;
+use std::collections::HashMap;
+use std::sync::Arc;
+use thalweg_definition::CheckedManifest;
+use thalweg_store::{ManifestRecord, ViewChange};
+
+/// A manifest to be put in force.
+pub struct NewManifest {
+    pub checked: CheckedManifest,
+    pub hash: String,
+    pub json: String,
+    pub protobuf: Vec<u8>,
+    pub note: String,
+    /// State keys of its views, by name.
+    pub state_keys: HashMap<String, String>,
+}
+
+/// What applying a manifest led to.
+#[derive(Debug, Clone)]
+pub struct AppliedManifest {
+    pub version: u64,
+    /// Views that have to be filled from history, up to `history_until`.
+    pub to_build: Vec<String>,
+    /// The first log sequence that the new views take from the log; history gives them what came before.
+    pub history_until: u64,
+}
+
+impl Engine {
+    /// Puts a manifest in force, all of it or nothing.
+    pub fn apply_manifest(&self, new: NewManifest) -> Result<AppliedManifest, EngineError> {
+        // No push is applied while the views change hands.
+        let committer = self.committer.lock();
+        let position = self.applied_until();
+        let old = self.runtime.read().clone();
+        let mut kept: HashMap<String, StateOf> = HashMap::new();
+        let mut changes = Vec::new();
+        let mut created = Vec::new();
+        for view in &new.checked.manifest.views {
+            let state_key = &new.state_keys[&view.name];
+            let before = old.as_ref().and_then(|runtime| runtime.views.get(&view.name));
+            match before.filter(|before| before.state_key == *state_key) {
+                Some(before) => {
+                    kept.insert(view.name.clone(), (state_key.clone(), before.state.clone()));
+                }
+                None => {
+                    created.push((view.name.clone(), state_key.clone()));
+                    changes.push(ViewChange::Create {
+                        name: view.name.clone(),
+                        state_key: state_key.clone(),
+                        from_sequence: position,
+                    });
+                }
+            }
+        }
+        let dropped = old.iter().flat_map(|runtime| runtime.views.values());
+        let dropped = dropped.filter(|view| !kept.contains_key(&view.definition.name));
+        changes.extend(dropped.map(|view| ViewChange::Drop { space: view.state.space }));
+        // Compile everything before anything is written: a manifest that does not run is not applied.
+        let mut trial = kept.clone();
+        for (name, state_key) in &created {
+            trial.insert(name.clone(), (state_key.clone(), Arc::new(ViewState::new(0, false))));
+        }
+        let checked = Arc::new(new.checked);
+        Runtime::new(0, new.hash.clone(), checked.clone(), &trial, &*self.expressions)?;
+        let record = ManifestRecord {
+            hash: new.hash.clone(),
+            json: new.json,
+            protobuf: new.protobuf,
+            note: new.note,
+            applied_at_us: self.wall(),
+        };
+        let applied = self.metadata.apply(&record, &changes)?;
+        for ((name, state_key), space) in created.iter().zip(&applied.spaces) {
+            kept.insert(name.clone(), (state_key.clone(), Arc::new(ViewState::new(*space, false))));
+        }
+        let runtime = Runtime::new(applied.version, new.hash, checked, &kept, &*self.expressions)?;
+        *self.runtime.write() = Some(Arc::new(runtime));
+        drop(committer);
+        let to_build = created.into_iter().map(|(name, _)| name).collect();
+        Ok(AppliedManifest { version: applied.version, to_build, history_until: position })
+    }
+
+    /// Declares a view filled: its state is made durable, and then it answers reads.
+    pub fn finish_build(&self, view: &ViewRuntime) -> Result<(), EngineError> {
+        self.checkpoint()?;
+        self.metadata.view_ready(view.state.space)?;
+        view.state.set_ready();
+        Ok(())
+    }
+}

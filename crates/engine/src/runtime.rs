@@ -1,0 +1,168 @@
+//! A manifest, made ready to run: sources with their contracts, views with their plans and states, services.
+
+use crate::contract::Contract;
+use crate::decode::source_schema;
+use crate::error::EngineError;
+use crate::view::ViewState;
+use arrow::datatypes::SchemaRef;
+use std::collections::HashMap;
+use std::sync::Arc;
+use thalweg_aggregate::{Expressions, FeaturePlan, Reducer, RowExpression, ViewPlan};
+use thalweg_definition::{CheckedManifest, DataType, Entity, FeatureView, Source};
+
+/// A source, ready to take rows.
+pub struct SourceRuntime {
+    pub definition: Source,
+    pub schema: SchemaRef,
+    pub columns: Vec<(String, DataType)>,
+    pub contract: Contract,
+    pub filter: Option<RowExpression>,
+    /// The views that read it.
+    pub views: Vec<Arc<ViewRuntime>>,
+}
+
+/// A view, ready to be applied to and read.
+pub struct ViewRuntime {
+    pub definition: FeatureView,
+    pub entity: Entity,
+    pub plan: ViewPlan,
+    /// By source.
+    pub reducers: HashMap<String, Reducer>,
+    pub state: Arc<ViewState>,
+    pub state_key: String,
+}
+
+/// A list of features, ready to be answered.
+pub struct ServiceRuntime {
+    pub plan: FeaturePlan,
+    pub views: Vec<ServiceView>,
+    pub log_sample: f64,
+}
+
+pub struct ServiceView {
+    pub view: Arc<ViewRuntime>,
+    /// The view's plan with the needed outputs only.
+    pub plan: ViewPlan,
+    /// Which of the feature plan's keys make the entity's.
+    pub keys: Vec<usize>,
+}
+
+/// Everything of one version of the manifest.
+pub struct Runtime {
+    pub version: u64,
+    pub hash: String,
+    pub checked: Arc<CheckedManifest>,
+    pub sources: HashMap<String, Arc<SourceRuntime>>,
+    pub views: HashMap<String, Arc<ViewRuntime>>,
+    pub services: HashMap<String, Arc<ServiceRuntime>>,
+}
+
+/// A view's state and the key of the definition it was built for.
+pub type StateOf = (String, Arc<ViewState>);
+
+impl Runtime {
+    /// `states` has one entry per view, by name.
+    pub fn new(
+        version: u64,
+        hash: String,
+        checked: Arc<CheckedManifest>,
+        states: &HashMap<String, StateOf>,
+        expressions: &dyn Expressions,
+    ) -> Result<Self, EngineError> {
+        let invalid = |what: &str, name: &str| {
+            let subject = format!("{what} `{name}`");
+            move |why: String| EngineError::Invalid(format!("{subject}: {why}"))
+        };
+        let mut views = HashMap::new();
+        for index in 0..checked.manifest.views.len() {
+            let view = view_runtime(&checked, index, states, expressions)
+                .map_err(invalid("view", &checked.manifest.views[index].name))?;
+            views.insert(view.definition.name.clone(), Arc::new(view));
+        }
+        let mut sources = HashMap::new();
+        for definition in &checked.manifest.sources {
+            let source =
+                source_runtime(definition, &views, expressions).map_err(invalid("source", &definition.name))?;
+            sources.insert(definition.name.clone(), Arc::new(source));
+        }
+        let mut runtime = Self { version, hash, checked, sources, views, services: HashMap::new() };
+        for service in &runtime.checked.manifest.services {
+            let ready = runtime
+                .features(&service.features, service.log_sample, expressions)
+                .map_err(invalid("service", &service.name))?;
+            runtime.services.insert(service.name.clone(), Arc::new(ready));
+        }
+        Ok(runtime)
+    }
+
+    /// Resolves a list of features.
+    pub fn features(
+        &self,
+        features: &[String],
+        log_sample: f64,
+        expressions: &dyn Expressions,
+    ) -> Result<ServiceRuntime, String> {
+        let plan = FeaturePlan::new(&self.checked, features, expressions)?;
+        let views = plan
+            .views
+            .iter()
+            .map(|used| {
+                let view = self.views[&self.checked.manifest.views[used.view].name].clone();
+                let outputs: Option<Vec<usize>> = used.outputs.iter().map(|output| view.plan.output(output)).collect();
+                let selected = view.plan.select(&outputs.ok_or("a checked output is in its plan")?);
+                let keys = view.entity.keys.iter();
+                let keys = keys.filter_map(|key| plan.keys.iter().position(|(name, _)| *name == key.name)).collect();
+                Ok(ServiceView { plan: selected, keys, view })
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(ServiceRuntime { plan, views, log_sample })
+    }
+}
+
+fn view_runtime(
+    checked: &CheckedManifest,
+    index: usize,
+    states: &HashMap<String, StateOf>,
+    expressions: &dyn Expressions,
+) -> Result<ViewRuntime, String> {
+    let manifest = &checked.manifest;
+    let (definition, types) = (&manifest.views[index], &checked.views[index]);
+    let entity = manifest.entity(&definition.entity).ok_or("its entity is not declared")?;
+    let sources: Vec<&Source> = definition.sources.iter().filter_map(|name| manifest.source(name)).collect();
+    let plan = ViewPlan::new(definition, types, sources.iter().any(|source| source.is_change()));
+    let mut reducers = HashMap::new();
+    for source in sources {
+        let reducer = Reducer::new(expressions, definition, types, entity, &plan, &columns_of(source))?;
+        reducers.insert(source.name.clone(), reducer);
+    }
+    let (state_key, state) = states.get(&definition.name).ok_or("it has no state")?.clone();
+    Ok(ViewRuntime { definition: definition.clone(), entity: entity.clone(), plan, reducers, state, state_key })
+}
+
+fn source_runtime(
+    definition: &Source,
+    views: &HashMap<String, Arc<ViewRuntime>>,
+    expressions: &dyn Expressions,
+) -> Result<SourceRuntime, String> {
+    let columns = columns_of(definition);
+    let filter = definition
+        .filter
+        .as_ref()
+        .map(|filter| RowExpression::compile(expressions, filter, &columns, DataType::Bool))
+        .transpose()?;
+    let mut readers: Vec<Arc<ViewRuntime>> =
+        views.values().filter(|view| view.reducers.contains_key(&definition.name)).cloned().collect();
+    readers.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    Ok(SourceRuntime {
+        schema: source_schema(definition),
+        contract: Contract::new(definition)?,
+        definition: definition.clone(),
+        columns,
+        filter,
+        views: readers,
+    })
+}
+
+fn columns_of(source: &Source) -> Vec<(String, DataType)> {
+    source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect()
+}

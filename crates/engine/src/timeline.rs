@@ -1,0 +1,169 @@
+//! The engine's clock: arrival times for writes, query times for reads, and the promise between the two.
+//!
+//! A live read at `q` must see exactly the rows that arrived before `q`, also when the same answer is computed
+//! again from history. So a read's query time is never past a write still in flight, and a write's arrival time
+//! is never before a query time already answered.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Where time comes from. The simulation passes its own.
+pub trait Clock: Send + Sync + 'static {
+    /// UTC microseconds since the epoch.
+    fn now(&self) -> i64;
+}
+
+/// The clock of the machine.
+#[derive(Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> i64 {
+        chrono::Utc::now().timestamp_micros()
+    }
+}
+
+/// A clock that stands still until it is set.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub fn at(micros: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(micros)))
+    }
+
+    pub fn set(&self, micros: i64) {
+        self.0.store(micros, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Which clock the engine lives by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockMode {
+    System,
+    /// The latest event time or declared arrival time accepted so far.
+    Events,
+}
+
+pub struct Timeline {
+    clock: Arc<dyn Clock>,
+    mode: ClockMode,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The latest time accepted (events mode) or read from the clock (system mode); it never goes back.
+    latest: i64,
+    /// The latest arrival time given by the engine itself.
+    given: i64,
+    /// The latest query time answered.
+    asked: i64,
+    /// The first arrival time of each write in flight, in the order of acceptance.
+    in_flight: VecDeque<i64>,
+}
+
+impl Timeline {
+    pub fn new(clock: Arc<dyn Clock>, mode: ClockMode) -> Self {
+        let state =
+            State { latest: i64::MIN / 2, given: i64::MIN / 2, asked: i64::MIN / 2, in_flight: VecDeque::new() };
+        Self { clock, mode, state: Mutex::new(state) }
+    }
+
+    /// Takes up a time known from before a restart.
+    pub fn resume(&self, latest: i64) {
+        let mut state = self.state.lock();
+        state.latest = state.latest.max(latest);
+        state.given = state.given.max(latest);
+    }
+
+    /// Begins a write: the arrival times of its rows, in order. `times` are the rows' event times. In system mode
+    /// all rows of a write arrive together; in events mode each arrives when the clock of the events says.
+    pub fn begin_write(&self, times: impl Iterator<Item = i64>) -> Vec<i64> {
+        let mut state = self.state.lock();
+        let first = self.next_arrival(&mut state);
+        state.in_flight.push_back(first);
+        let mut last = first;
+        let arrivals = times
+            .map(|time| {
+                if self.mode == ClockMode::Events {
+                    last = last.max(time);
+                }
+                last
+            })
+            .collect();
+        state.given = state.given.max(last);
+        arrivals
+    }
+
+    /// Begins a write whose rows bring their own arrival times.
+    pub fn begin_write_declared(&self) {
+        let mut state = self.state.lock();
+        let first = self.next_arrival(&mut state);
+        state.in_flight.push_back(first);
+    }
+
+    fn next_arrival(&self, state: &mut State) -> i64 {
+        if self.mode == ClockMode::System {
+            state.latest = state.latest.max(self.clock.now());
+            // Strictly after the write before, so that a read can stand between the two.
+            return state.latest.max(state.given + 1).max(state.asked);
+        }
+        state.latest.max(state.given).max(state.asked)
+    }
+
+    /// Ends the oldest write in flight: its rows can be read. `newest` is its newest event or arrival time.
+    pub fn end_write(&self, newest: Option<i64>) {
+        let mut state = self.state.lock();
+        state.in_flight.pop_front();
+        if self.mode == ClockMode::Events
+            && let Some(newest) = newest
+        {
+            state.latest = state.latest.max(newest);
+        }
+    }
+
+    /// Gives up the newest write in flight: it never happened.
+    pub fn abandon_newest_write(&self) {
+        self.state.lock().in_flight.pop_back();
+    }
+
+    /// The query time of a live read.
+    pub fn query_time(&self) -> i64 {
+        let mut state = self.state.lock();
+        if self.mode == ClockMode::System {
+            state.latest = state.latest.max(self.clock.now());
+        }
+        let q = match state.in_flight.front() {
+            Some(first) => *first,
+            None => state.latest.max(state.given.saturating_add(1)),
+        };
+        state.asked = state.asked.max(q);
+        q
+    }
+
+    /// The clock, without asking for anything.
+    pub fn now(&self) -> i64 {
+        let state = self.state.lock();
+        match self.mode {
+            ClockMode::System => state.latest.max(self.clock.now()),
+            ClockMode::Events => state.latest.max(state.given),
+        }
+    }
+
+    /// The machine's clock, for records that are about the machine.
+    pub fn wall(&self) -> i64 {
+        self.clock.now()
+    }
+
+    pub fn mode(&self) -> ClockMode {
+        self.mode
+    }
+}

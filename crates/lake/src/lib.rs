@@ -1,0 +1,1 @@
+//! Delta tables, SQL expressions, training sets: the only crate that knows DataFusion.

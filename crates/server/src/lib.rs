@@ -1,0 +1,1 @@
+//! The one binary: configuration, APIs, background tasks, the wiring.
