@@ -29,5 +29,8 @@ class Claims:
     def same(self, claim: str, given: pa.Table, wanted: pa.Table) -> None:
         """Claims that the tables agree in every value of `wanted`, to the last bit."""
         found = oracle.compare(given, wanted)
-        self.that(f"{claim}: {found.compared:,} values, {found.mismatches:,} differ",
-                  found.compared > 0 and found.mismatches == 0, "; ".join(found.samples[:SHOWN]))
+        self.that(
+            f"{claim}: {found.compared:,} values, {found.mismatches:,} differ",
+            found.compared > 0 and found.mismatches == 0,
+            "; ".join(found.samples[:SHOWN]),
+        )

@@ -6,14 +6,14 @@ happened, and when it became known. This module takes each row apart into those,
 What is assumed, and what is not:
 
 * A flight's scheduled departure is exact: the package's `time_hour` (UTC) plus the scheduled minute.
-* Its departure is the scheduled one plus `dep_delay`. A cancelled flight has none; its event happens at the scheduled time.
+* Its departure is the scheduled one plus `dep_delay`. A cancelled flight has none: its event is at the scheduled time.
 * Its scheduled arrival is the first instant after the scheduled departure at which a clock at the destination shows
   `sched_arr_time`; its arrival is that plus `arr_delay`. The package's `arr_time`, read in the same way from the actual
   departure on, gives the same instant for every flight of the year: `checked_arrivals` insists on it.
 * Diverted flights have no arrival delay and so no arrival event.
-* *When it became known* is invented, as the package cannot say: one minute after a departure, three after an arrival, five
-  after a weather observation; but for one event in a hundred hours later, and one in five hundred is sent twice.
-  A hash of the event's identity decides which, so that every run replays the same year.
+* *When it became known* is invented, as the package cannot say: one minute after a departure, three after an arrival,
+  five after a weather observation; but one event in a hundred is held up for two to fourteen hours more, and one in
+  five hundred is sent twice. A hash of the event's identity decides which, so that every run replays the same year.
 """
 
 from dataclasses import dataclass
@@ -30,21 +30,60 @@ TWICE_IN_10_000 = 20
 ASK_BEFORE_DEPARTURE = pd.Timedelta("30min")
 LATE_ARRIVAL_MINUTES = 15
 # The four destinations that the package's table of airports lacks, all in one zone.
-ZONE_OF_THE_ISLANDS = {airport: "America/Puerto_Rico" for airport in ("SJU", "BQN", "STT", "PSE")}
+ZONE_OF_THE_ISLANDS = dict.fromkeys(("SJU", "BQN", "STT", "PSE"), "America/Puerto_Rico")
 
 INSTANT = pa.timestamp("us", tz="UTC")
-FLIGHT_COLUMNS = [("flight_id", pa.string()), ("carrier", pa.string()), ("origin", pa.string()), ("dest", pa.string()),
-                  ("tailnum", pa.string())]
+FLIGHT_COLUMNS = [
+    ("flight_id", pa.string()),
+    ("carrier", pa.string()),
+    ("origin", pa.string()),
+    ("dest", pa.string()),
+    ("tailnum", pa.string()),
+]
 SCHEMAS = {
-    "departures": pa.schema(FLIGHT_COLUMNS + [
-        ("departed_at", INSTANT), ("known_at", INSTANT), ("dep_delay", pa.int32()), ("cancelled", pa.bool_())]),
-    "arrivals": pa.schema(FLIGHT_COLUMNS + [
-        ("arrived_at", INSTANT), ("known_at", INSTANT), ("arr_delay", pa.int32()), ("air_time", pa.int32())]),
-    "weather": pa.schema([("origin", pa.string()), ("observed_at", INSTANT), ("known_at", INSTANT)] + [
-        (name, pa.float64()) for name in ("temp", "wind_speed", "precip", "visib", "pressure")]),
-    "flights": pa.schema(FLIGHT_COLUMNS + [
-        ("scheduled_at", INSTANT), ("ask_at", INSTANT), ("distance", pa.int64()), ("scheduled_minutes", pa.int32()),
-        ("hour", pa.int32()), ("weekday", pa.int32()), ("month", pa.int32()), ("late", pa.bool_())]),
+    "departures": pa.schema(
+        [
+            *FLIGHT_COLUMNS,
+            ("departed_at", INSTANT),
+            ("known_at", INSTANT),
+            ("dep_delay", pa.int32()),
+            ("cancelled", pa.bool_()),
+        ]
+    ),
+    "arrivals": pa.schema(
+        [
+            *FLIGHT_COLUMNS,
+            ("arrived_at", INSTANT),
+            ("known_at", INSTANT),
+            ("arr_delay", pa.int32()),
+            ("air_time", pa.int32()),
+        ]
+    ),
+    "weather": pa.schema(
+        [
+            ("origin", pa.string()),
+            ("observed_at", INSTANT),
+            ("known_at", INSTANT),
+            ("temp", pa.float64()),
+            ("wind_speed", pa.float64()),
+            ("precip", pa.float64()),
+            ("visib", pa.float64()),
+            ("pressure", pa.float64()),
+        ]
+    ),
+    "flights": pa.schema(
+        [
+            *FLIGHT_COLUMNS,
+            ("scheduled_at", INSTANT),
+            ("ask_at", INSTANT),
+            ("distance", pa.int64()),
+            ("scheduled_minutes", pa.int32()),
+            ("hour", pa.int32()),
+            ("weekday", pa.int32()),
+            ("month", pa.int32()),
+            ("late", pa.bool_()),
+        ]
+    ),
 }
 EVENT_TIMES = {"departures": "departed_at", "arrivals": "arrived_at", "weather": "observed_at"}
 SOURCES = tuple(EVENT_TIMES)
@@ -82,10 +121,15 @@ class Step:
 def build(work: Path, months: int = 12) -> Year:
     """The first `months` months of the year, also written to `work` as Parquet files."""
     flights, weather = raw(months)
-    frames = {"departures": departures(flights), "arrivals": arrivals(flights), "weather": observations(weather),
-              "flights": questions(flights)}
-    tables = {name: pa.Table.from_pandas(frame, schema=SCHEMAS[name], preserve_index=False)
-              for name, frame in frames.items()}
+    frames = {
+        "departures": departures(flights),
+        "arrivals": arrivals(flights),
+        "weather": observations(weather),
+        "flights": questions(flights),
+    }
+    tables = {
+        name: pa.Table.from_pandas(frame, schema=SCHEMAS[name], preserve_index=False) for name, frame in frames.items()
+    }
     work.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         pq.write_table(table, work / f"{name}.parquet")
@@ -93,7 +137,7 @@ def build(work: Path, months: int = 12) -> Year:
 
 
 def replay_steps(year: Year, step: str = "12h") -> list[Step]:
-    """The whole year as one list, in order: no batch holds an event that became known before the batch of an earlier step.
+    """The whole year in order: no step holds an event that became known before one of an earlier step.
 
     A step ends before the next begins, for all sources at once; between two steps nothing is on its way, which is
     when a live lookup and the same question asked of history must agree.
@@ -134,8 +178,9 @@ def checked_arrivals(flights: pd.DataFrame) -> pd.Series:
     landed = arrived.notna()
     some = flights[landed]
     by_the_clock = next_at(some.departed_at, some.arr_time, some.zone)
-    assert (arrived[landed] == by_the_clock).all(), "an arrival differs between its delay and the clock at its destination"
-    assert (arrived[landed] - some.departed_at >= minutes(some.air_time)).all(), "a flight was faster than its time in the air"
+    took = arrived[landed] - some.departed_at
+    assert (arrived[landed] == by_the_clock).all(), "an arrival's delay and the clock at its destination disagree"
+    assert (took >= minutes(some.air_time)).all(), "a flight took less than its time in the air"
     return arrived
 
 
@@ -171,7 +216,8 @@ def observations(weather: pd.DataFrame) -> pd.DataFrame:
 
 def questions(flights: pd.DataFrame) -> pd.DataFrame:
     """Every flight with what is known of it before it leaves, in the order in which the question is asked."""
-    asked = flights[["flight_id", "carrier", "origin", "dest", "tailnum", "scheduled_at", "distance", "hour", "month"]].copy()
+    columns = ["flight_id", "carrier", "origin", "dest", "tailnum", "scheduled_at", "distance", "hour", "month"]
+    asked = flights[columns].copy()
     asked["ask_at"] = flights.scheduled_at - ASK_BEFORE_DEPARTURE
     asked["scheduled_minutes"] = (flights.scheduled_arrival - flights.scheduled_at) // pd.Timedelta("1min")
     asked["weekday"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_week
@@ -181,8 +227,10 @@ def questions(flights: pd.DataFrame) -> pd.DataFrame:
 
 def as_they_became_known(events: pd.DataFrame, event_time: str, identity: str, delay: pd.Timedelta) -> pd.DataFrame:
     """Adds `known_at` and the rows that are sent twice, and puts the events in the order of a feed."""
-    digests = np.frombuffer(b"".join(
-        blake2b(f"{event_time}:{each}".encode(), digest_size=16).digest() for each in events[identity]), dtype="<u4")
+    digests = np.frombuffer(
+        b"".join(blake2b(f"{event_time}:{each}".encode(), digest_size=16).digest() for each in events[identity]),
+        dtype="<u4",
+    )
     fate, hold_up, repeat, pause = digests.reshape(-1, 4).T.astype(np.int64)
     late = fate % 10_000 < LATE_IN_10_000
     held_up = pd.Series(np.where(late, 120 + hold_up % 720, 0), index=events.index)

@@ -12,24 +12,21 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import data
+import features
+import model
 import numpy as np
+import oracle
+import plots
 import pyarrow as pa
 import pyarrow.compute as pc
+from claims import Claims
+from replay import KEYS, ProgressLine, Replayed, flights_per_lookup, replay
+from server import Server
+
+import thalweg as tw
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
-import data  # noqa: E402
-import features  # noqa: E402
-import model  # noqa: E402
-import oracle  # noqa: E402
-import plots  # noqa: E402
-from claims import Claims  # noqa: E402
-from replay import KEYS, ProgressLine, Replayed, flights_per_lookup, replay  # noqa: E402
-from server import Server  # noqa: E402
-
-import thalweg as tw  # noqa: E402
-
 SERVICE = features.arrival_delay.name
 COLUMNS = [name.replace(".", "__") for name in features.arrival_delay.features]
 STEP = "12h"
@@ -45,8 +42,10 @@ def main() -> int:
     claims = Claims()
     year = data.build(given.work / "events", given.months)
     spine = training_spine(year.flights, given.rows)
-    print(f"{year.events:,} events of {given.months} month(s), {spine.num_rows:,} flights to learn from, "
-          f"{len(COLUMNS)} features of {len(KEYS)} keys")
+    print(
+        f"{year.events:,} events of {given.months} month(s), {spine.num_rows:,} flights to learn from, "
+        f"{len(COLUMNS)} features of {len(KEYS)} keys"
+    )
     shutil.rmtree(given.work / "platform", ignore_errors=True)
     with Server(given.work / "platform", given.port) as server, closing(tw.Client(server.url, timeout=600)) as client:
         begun = time.perf_counter()
@@ -59,8 +58,10 @@ def main() -> int:
         what_next(server, given.work)
         if given.stay:
             server.wait()
-    print(f"demo: events={year.events} training_rows={training_set.num_rows} compared={checked.compared} "
-          f"mismatches={checked.mismatches} seconds={seconds:.1f}")
+    print(
+        f"demo: events={year.events} training_rows={training_set.num_rows} compared={checked.compared} "
+        f"mismatches={checked.mismatches} seconds={seconds:.1f}"
+    )
     return claims.exit_code
 
 
@@ -97,10 +98,14 @@ def live(client: tw.Client, year: data.Year, claims: Claims) -> Replayed:
     at_once = flights_per_lookup(len(steps), len(COLUMNS), WANTED_VALUES)
     result = replay(client, steps, year.flights, SERVICE, at_once, ProgressLine("replay"))
     values = result.served.num_rows * len(COLUMNS)
-    print(f"       {result.lookups:,} lookups of up to {at_once} flights between the pushes, "
-          f"the slowest in {1000 * result.slowest_lookup:.0f} ms")
-    claims.that(f"served {values:,} feature values live, in {result.seconds:.0f} s with {year.events:,} events",
-                values >= SERVED_VALUES)
+    print(
+        f"       {result.lookups:,} lookups of up to {at_once} flights between the pushes, "
+        f"the slowest in {1000 * result.slowest_lookup:.0f} ms"
+    )
+    claims.that(
+        f"served {values:,} feature values live, in {result.seconds:.0f} s with {year.events:,} events",
+        values >= SERVED_VALUES,
+    )
     for name in data.SOURCES:
         accounted_for(client.ledger(name), name, year, claims)
     return result
@@ -113,8 +118,11 @@ def accounted_for(ledger: dict, name: str, year: data.Year, claims: Claims) -> N
     twice = sent.num_rows - sent.group_by(identity).aggregate([]).num_rows
     fates = {fate: ledger[fate] for fate in ("applied", "deduplicated", "filtered", "quarantined")}
     wanted = {"applied": sent.num_rows - twice, "deduplicated": twice, "filtered": 0, "quarantined": 0}
-    claims.that(f"{name}: {sent.num_rows:,} rows read, {fates['applied']:,} applied, {twice:,} sent twice and dropped",
-                ledger["read"] == sent.num_rows and fates == wanted, ledger)
+    claims.that(
+        f"{name}: {sent.num_rows:,} rows read, {fates['applied']:,} applied, {twice:,} sent twice and dropped",
+        ledger["read"] == sent.num_rows and fates == wanted,
+        ledger,
+    )
 
 
 def train(client: tw.Client, year: data.Year, spine: pa.Table, work: Path, claims: Claims) -> pa.Table:
@@ -122,15 +130,18 @@ def train(client: tw.Client, year: data.Year, spine: pa.Table, work: Path, claim
     built = client.training_set(SERVICE, spine, timestamp="ask_at", progress=False)
     table = built.table
     print(f"       training set: {table.num_rows:,} rows of {len(COLUMNS)} features in {built.report['seconds']:.1f} s")
-    claims.that("its rows are the spine's, in order", table.select(spine.column_names).equals(spine))
+    claims.that("its rows are the spine's, in order", table.select(spine.column_names).cast(spine.schema).equals(spine))
     claims.that("its features are the service's, in order", table.column_names[spine.num_columns :] == COLUMNS)
     by_hand = oracle.Oracle(year)
     claims.same("the oracle finds the same training set", table, by_hand.by_running_sums(spine).select(COLUMNS))
     with_arrival(client, spine, table, by_hand, claims)
     outcomes = model.with_and_without(table, COLUMNS)
     rich, poor = outcomes
-    claims.that(f"AUC {rich.auc:.4f} with windowed features, {poor.auc:.4f} with the schedule only, "
-                f"on {len(rich.late):,} later flights", rich.auc > poor.auc + LEAST_GAIN)
+    claims.that(
+        f"AUC {rich.auc:.4f} with windowed features, {poor.auc:.4f} with the schedule only, "
+        f"on {len(rich.late):,} later flights",
+        rich.auc > poor.auc + LEAST_GAIN,
+    )
     print(f"       what mattered most: {', '.join(rich.leading[:4])}")
     plots.roc(outcomes, work / "roc.png")
     return table
@@ -143,8 +154,10 @@ def with_arrival(client: tw.Client, spine: pa.Table, table: pa.Table, by_hand: o
     wanted = by_hand.by_joins(spine.take(sample), as_of="arrival").select(COLUMNS)
     claims.same(f'as_of="arrival": the oracle finds the same for {len(sample):,} flights', arrival.take(sample), wanted)
     leaked = oracle.compare(arrival, table.select(COLUMNS))
-    claims.that(f"late data changes {leaked.mismatches:,} of {leaked.compared:,} values: as_of keeps them apart",
-                leaked.mismatches > 0)
+    claims.that(
+        f"late data changes {leaked.mismatches:,} of {leaked.compared:,} values: as_of keeps them apart",
+        leaked.mismatches > 0,
+    )
 
 
 def both_paths_agree(client: tw.Client, served: pa.Table, work: Path, claims: Claims) -> None:
@@ -152,7 +165,8 @@ def both_paths_agree(client: tw.Client, served: pa.Table, work: Path, claims: Cl
     spine = served.select([*KEYS, "distance", "served_at"])
     arrival, event_time = (
         client.training_set(SERVICE, spine, timestamp="served_at", as_of=as_of, progress=False).table
-        for as_of in ("arrival", "event_time"))
+        for as_of in ("arrival", "event_time")
+    )
     claims.same("what was served live is what the training set says", served, arrival.select(COLUMNS))
     busiest = max(served["carrier"].value_counts().to_pylist(), key=lambda each: each["counts"])["values"]
     plots.live_against_training(served, arrival, event_time, busiest, work / "live.png")
@@ -161,8 +175,11 @@ def both_paths_agree(client: tw.Client, served: pa.Table, work: Path, claims: Cl
 def check(client: tw.Client, claims: Claims) -> tw.CheckResult:
     """The platform's own check: recorded answers against a recomputation from history."""
     result = client.check()
-    claims.that(f"the check compared {result.compared:,} served values and found {result.mismatches:,} that differ",
-                result.compared >= SERVED_VALUES and result.mismatches == 0, result.samples[:3])
+    claims.that(
+        f"the check compared {result.compared:,} served values and found {result.mismatches:,} that differ",
+        result.compared >= SERVED_VALUES and result.mismatches == 0,
+        result.samples[:3],
+    )
     return result
 
 

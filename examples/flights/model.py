@@ -49,8 +49,10 @@ def with_and_without(training_set: pa.Table, features: list[str]) -> tuple[Outco
     before = rows.ask_at <= rows.ask_at.iloc[int(len(rows) * TRAINED_SHARE)]
     late = rows.late.astype(bool)
     columns = as_numbers(rows[[*PLAIN, *features]])
-    return (judged("with windowed features", columns, late, before),
-            judged("schedule only", columns[PLAIN], late, before))
+    return (
+        judged("with windowed features", columns, late, before),
+        judged("schedule only", columns[PLAIN], late, before),
+    )
 
 
 def judged(name: str, columns: pd.DataFrame, late: pd.Series, before: pd.Series) -> Outcome:

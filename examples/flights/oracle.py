@@ -9,7 +9,8 @@ question, which itself is excluded. The list is carried out in one of two ways t
   out what was not known yet: that is `as_of="arrival"`.
 
 The comparison is exact. Delays are whole minutes, so that sums are exact in any order; a mean is the sum over the
-count, in doubles; a standard deviation comes from whole sums of squares, far below 2**53, with one division and one root.
+count, in doubles; a standard deviation comes from whole sums of squares, far below 2**53, with one division
+and one root.
 """
 
 import re
@@ -20,7 +21,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from data import Year
 
 HOUR = 3_600_000_000
@@ -64,7 +64,12 @@ class View:
 
 
 VIEWS = [
-    View("carrier_departures", "departures", "carrier", "dep_delay, late, gone", """
+    View(
+        "carrier_departures",
+        "departures",
+        "carrier",
+        "dep_delay, late, gone",
+        """
         rows(h1) as flights_1h,
         rows(d1) as flights_1d,
         rows(d7) as flights_7d,
@@ -79,8 +84,14 @@ VIEWS = [
         mean(late, d7) as late_share_7d,
         mean(late, d30) as late_share_30d,
         mean(gone, d1) as cancelled_share_1d,
-        mean(gone, d7) as cancelled_share_7d"""),
-    View("carrier_arrivals", "arrivals", "carrier", "arr_delay, late", """
+        mean(gone, d7) as cancelled_share_7d""",
+    ),
+    View(
+        "carrier_arrivals",
+        "arrivals",
+        "carrier",
+        "arr_delay, late",
+        """
         mean(arr_delay, h1) as arr_delay_mean_1h,
         mean(arr_delay, d1) as arr_delay_mean_1d,
         mean(arr_delay, d7) as arr_delay_mean_7d,
@@ -90,8 +101,14 @@ VIEWS = [
         mean(late, h1) as late_share_1h,
         mean(late, d1) as late_share_1d,
         mean(late, d7) as late_share_7d,
-        mean(late, d30) as late_share_30d"""),
-    View("origin_departures", "departures", "origin", "dep_delay, late, gone, dest", """
+        mean(late, d30) as late_share_30d""",
+    ),
+    View(
+        "origin_departures",
+        "departures",
+        "origin",
+        "dep_delay, late, gone, dest",
+        """
         rows(h1) as flights_1h,
         rows(d1) as flights_1d,
         mean(dep_delay, h1) as dep_delay_mean_1h,
@@ -103,8 +120,14 @@ VIEWS = [
         mean(late, d7) as late_share_7d,
         mean(gone, d1) as cancelled_share_1d,
         different(dest, h1) as destinations_1h,
-        different(dest, d1) as destinations_1d"""),
-    View("aircraft_departures", "departures", "tailnum", "dep_delay, dest", """
+        different(dest, d1) as destinations_1d""",
+    ),
+    View(
+        "aircraft_departures",
+        "departures",
+        "tailnum",
+        "dep_delay, dest",
+        """
         rows(d1) as flights_1d,
         rows(d7) as flights_7d,
         newest(dep_delay, d1) as last_dep_delay_1d,
@@ -113,15 +136,27 @@ VIEWS = [
         mean(dep_delay, d7) as dep_delay_mean_7d,
         mean(dep_delay, d30) as dep_delay_mean_30d,
         different(dest, d7) as destinations_7d,
-        different(dest, d30) as destinations_30d"""),
-    View("aircraft_arrivals", "arrivals", "tailnum", "arr_delay, late", """
+        different(dest, d30) as destinations_30d""",
+    ),
+    View(
+        "aircraft_arrivals",
+        "arrivals",
+        "tailnum",
+        "arr_delay, late",
+        """
         newest(arr_delay, d1) as last_arr_delay_1d,
         newest(arr_delay, d7) as last_arr_delay_7d,
         mean(arr_delay, d7) as arr_delay_mean_7d,
         mean(arr_delay, d30) as arr_delay_mean_30d,
         max(arr_delay, d7) as arr_delay_max_7d,
-        mean(late, d30) as late_share_30d"""),
-    View("route_arrivals", "arrivals", "origin, dest", "arr_delay, late, carrier, air_time", """
+        mean(late, d30) as late_share_30d""",
+    ),
+    View(
+        "route_arrivals",
+        "arrivals",
+        "origin, dest",
+        "arr_delay, late, carrier, air_time",
+        """
         rows(d7) as flights_7d,
         rows(d30) as flights_30d,
         mean(arr_delay, d1) as arr_delay_mean_1d,
@@ -132,11 +167,18 @@ VIEWS = [
         mean(late, d7) as late_share_7d,
         mean(late, d30) as late_share_30d,
         mean(air_time, d30) as air_time_mean_30d,
-        different(carrier, d30) as carriers_30d"""),
-    View("origin_weather", "weather", "origin", "wind_speed, visib, precip", """
+        different(carrier, d30) as carriers_30d""",
+    ),
+    View(
+        "origin_weather",
+        "weather",
+        "origin",
+        "wind_speed, visib, precip",
+        """
         max(wind_speed, h6) as wind_speed_max_6h,
         min(visib, h6) as visib_min_6h,
-        max(precip, h6) as precip_max_6h"""),
+        max(precip, h6) as precip_max_6h""",
+    ),
 ]
 
 # The newest observation, nulls and all, unless it is more than six hours old.
@@ -200,8 +242,12 @@ class Oracle:
 
     def _answer(self) -> pa.Table:
         parts = [(view.name, view.name) for view in VIEWS] + [("newest_weather", "origin_weather")]
-        columns = [f"{table}.{name} as {view}__{name}" for table, view in parts
-                   for name in self.db.table(table).columns if name != "row"]
+        columns = [
+            f"{table}.{name} as {view}__{name}"
+            for table, view in parts
+            for name in self.db.table(table).columns
+            if name != "row"
+        ]
         joins = " ".join(f"join {table} using (row)" for table, _ in parts)
         return self.db.sql(f"""
             with features as (select row, distance, {", ".join(columns)} from spine {joins})
@@ -212,7 +258,7 @@ JOINED = {
     "rows": "count(nth) {in_window}",
     "mean": "sum({x}) {in_window} / count({x}) {in_window}",
     "std": "sqrt((count({x}) {in_window} * sum({x} * {x}) {in_window} - sum({x}) {in_window} * sum({x}) {in_window})"
-           " / nullif(count({x}) {in_window} * (count({x}) {in_window} - 1), 0))",
+    " / nullif(count({x}) {in_window} * (count({x}) {in_window} - 1), 0))",
     "max": "max({x}) {in_window}",
     "min": "min({x}) {in_window}",
     "newest": "arg_max({x}, nth) {in_window}",
@@ -222,8 +268,9 @@ JOINED = {
 
 def from_joins(view: View, known: str) -> str:
     """The view's features by grouping the rows that each question may see."""
-    features = carried_out(view, lambda call, x, window: JOINED[call].format(
-        x=x, in_window=f"filter (where t >= q - {WINDOWS[window]})"))
+    features = carried_out(
+        view, lambda call, x, window: JOINED[call].format(x=x, in_window=f"filter (where t >= q - {WINDOWS[window]})")
+    )
     needs = ", ".join(f"e.{column}" for column in view.columns)
     return f"""
         select row, {features}
@@ -241,17 +288,23 @@ RUNNING = {
     "newest": "case when now.time_of_{x} >= s.q - {length} then now.newest_{x} end",
     "different": "extremes.different_{x}_{window}",
 }
+EXTREME = {"max": "max({x})", "min": "min({x})", "different": "count(distinct {x})"}
 
 
 def running_sums(view: View) -> str:
-    """For every instant at which a key has events: the counts and sums of all its events until then, itself included."""
+    """For each instant at which a key has events: counts and sums of its events until then, itself included."""
     columns = ["count(*) over line as rows"]
     for x in sorted({x for call, x, _ in calls(view) if call in ("mean", "std")}):
-        columns += [f"count({x}) over line as count_{x}", f"sum({x}) over line as sum_{x}",
-                    f"sum({x} * {x}) over line as squares_{x}"]
+        columns += [
+            f"count({x}) over line as count_{x}",
+            f"sum({x}) over line as sum_{x}",
+            f"sum({x} * {x}) over line as squares_{x}",
+        ]
     for x in sorted({x for call, x, _ in calls(view) if call == "newest"}):
-        columns += [f"last_value({x} ignore nulls) over line as newest_{x}",
-                    f"last_value(case when {x} is not null then t end ignore nulls) over line as time_of_{x}"]
+        columns += [
+            f"last_value({x} ignore nulls) over line as newest_{x}",
+            f"last_value(case when {x} is not null then t end ignore nulls) over line as time_of_{x}",
+        ]
     return f"""
         select {view.key}, t, {", ".join(columns)} from {view.source}
         window line as (partition by {view.key} order by nth rows unbounded preceding)
@@ -260,11 +313,12 @@ def running_sums(view: View) -> str:
 
 def extremes(view: View) -> str:
     """What differences cannot tell, by window functions over events and questions on one line of time."""
-    wanted = sorted({each for each in calls(view) if each[0] in ("max", "min", "different")})
-    functions = [f"{'count(distinct ' + x if call == 'different' else call + '(' + x}) over {window} as {call}_{x}_{window}"
-                 for call, x, window in wanted]
-    windows = ", ".join(f"{name} as (partition by {view.key} order by t range between {length} preceding and 1 preceding)"
-                        for name, length in WINDOWS.items())
+    wanted = sorted({each for each in calls(view) if each[0] in EXTREME})
+    functions = [f"{EXTREME[call].format(x=x)} over {window} as {call}_{x}_{window}" for call, x, window in wanted]
+    line = f"partition by {view.key} order by t"
+    windows = ", ".join(
+        f"{name} as ({line} range between {length} preceding and 1 preceding)" for name, length in WINDOWS.items()
+    )
     return f"""
         with line as (
             select {view.key}, t, {", ".join(view.columns)}, false as asked from {view.source}
@@ -276,15 +330,25 @@ def extremes(view: View) -> str:
 
 def from_running_sums(view: View) -> str:
     """The view's features as differences between the question and the beginning of each window."""
+
     def difference(call: str, x: str, window: str) -> str:
-        sums = {name: f"(coalesce(now.{column}, 0) - coalesce({window}.{column}, 0))" for name, column in (
-            ("rows", "rows"), ("count", f"count_{x}"), ("sum", f"sum_{x}"), ("squares", f"squares_{x}"))}
+        sums = {
+            name: f"(coalesce(now.{column}, 0) - coalesce({window}.{column}, 0))"
+            for name, column in (
+                ("rows", "rows"),
+                ("count", f"count_{x}"),
+                ("sum", f"sum_{x}"),
+                ("squares", f"squares_{x}"),
+            )
+        }
         return RUNNING[call].format(x=x, window=window, length=WINDOWS[window], **sums)
 
     used = {window for call, _, window in calls(view) if call in ("rows", "mean", "std")}
     edges = [("now", 0)] + [(window, WINDOWS[window]) for window in sorted(used)]
-    asof = " ".join(f"asof left join running {edge} on {same_key(view, 's', edge)} and s.q - {length} > {edge}.t"
-                    for edge, length in edges)
+    asof = " ".join(
+        f"asof left join running {edge} on {same_key(view, 's', edge)} and s.q - {length} > {edge}.t"
+        for edge, length in edges
+    )
     return f"""
         select s.row, {carried_out(view, difference)} from spine s {asof}
         join extremes on {same_key(view, "s", "extremes")} and s.q = extremes.q"""
@@ -317,7 +381,7 @@ class Comparison:
 
 
 def compare(given: pa.Table, wanted: pa.Table) -> Comparison:
-    """Every value of `wanted` against the column of the same name in `given`: nulls as nulls, floats to the last bit."""
+    """Every value of `wanted` against the same column of `given`: nulls as nulls, floats to the last bit."""
     result = Comparison()
     for name in wanted.column_names:
         left, right = comparable(given[name], wanted[name])

@@ -66,12 +66,16 @@ def replay(
 
 
 def looked_up(platform: Client | Engine, service: str, flights: pa.Table) -> pa.Table:
-    """The features of these flights now, with the request's own column and the moment of the answer."""
+    """These flights with their features now, and the moment of the answer."""
     request = {"distance": flights["distance"].to_pylist()}
     answer = platform.features(service, flights.select(KEYS).to_pydict(), request=request)
-    table = answer.to_arrow().append_column("distance", flights["distance"])
     moment = pa.array([answer.as_of] * flights.num_rows, pa.timestamp("us", tz="UTC"))
-    return table.append_column("served_at", moment)
+    table = flights.select([*KEYS, "distance"]).append_column("served_at", moment)
+    features = answer.to_arrow()
+    for name in features.column_names:
+        if name not in KEYS:
+            table = table.append_column(name, features[name])
+    return table
 
 
 class Departing:

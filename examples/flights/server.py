@@ -1,5 +1,6 @@
 """A server of the demo's own: started with a fresh directory and the events' clock, and stopped at the end."""
 
+import shlex
 import shutil
 import signal
 import socket
@@ -21,14 +22,19 @@ class Server:
         self.directory = directory
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.command = f"thalweg serve --clock events --data {directory} --port {self.port}"
+        self.arguments = ["serve", "--clock", "events", "--data", str(directory), "--port", str(self.port)]
         self.log = directory.parent / "server.log"
+
+    @property
+    def command(self) -> str:
+        """What to type for the same server."""
+        return shlex.join(["thalweg", *self.arguments])
 
     def __enter__(self) -> "Server":
         self.directory.mkdir(parents=True)
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([thalweg_command(), "serve", "--clock", "events", "--data", str(self.directory),
-                                             "--port", str(self.port)], stdout=log, stderr=subprocess.STDOUT)
+            command = [thalweg_command(), *self.arguments]
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._ready()
         except BaseException:
@@ -64,7 +70,8 @@ class Server:
                 return
             except tw.ServerError as error:
                 if time.monotonic() > deadline:
-                    raise SystemExit(f"the server is not ready after {START_SECONDS} s ({error}); see {self.log}") from error
+                    late = f"the server is not ready after {START_SECONDS} s ({error}); see {self.log}"
+                    raise SystemExit(late) from error
             time.sleep(0.05)
 
 

@@ -54,8 +54,11 @@ def test_a_question_at_the_instant_of_an_event_does_not_see_it(year, built):
     spine = event.append_column("distance", pa.array([1])).append_column("at_event", event["departed_at"])
     just_after = pc.add(event["departed_at"], pa.scalar(1, pa.duration("us")))
     spine = spine.append_column("after_event", just_after)
-    counts = [ask(spine, timestamp)["carrier_departures__flights_1h"][0].as_py()
-              for ask in (built.by_joins, built.by_running_sums) for timestamp in ("at_event", "after_event")]
+    counts = [
+        ask(spine, timestamp)["carrier_departures__flights_1h"][0].as_py()
+        for ask in (built.by_joins, built.by_running_sums)
+        for timestamp in ("at_event", "after_event")
+    ]
     assert counts[:2] == counts[2:]
     assert counts[0] < counts[1]
 

@@ -29,8 +29,10 @@ def project(features, columns=None, *, source=None, change=False, arrival_column
     if change:
         schema.update(id=tw.int64, op=tw.string)
         settings.update(primary_key=["id"], operation="op")
-    # Long enough that a test can ask about any time; those about retention say their own.
-    view = {"retention": "3650d", **view}
+    # Long enough that a test can ask about any time; those about retention say their own. A window without an end
+    # keeps everything anyway.
+    if not any(isinstance(window, tw.Unbounded) for feature in features.values() for window in feature.windows):
+        view = {"retention": "3650d", **view}
     entity = tw.Entity("thing", keys={"key": tw.string})
     events = (tw.ChangeSource if change else tw.EventSource)(SOURCE, schema=schema, **settings)
     made = [tw.FeatureView(name, entity=entity, source=events, features=features, **view) for name in views]

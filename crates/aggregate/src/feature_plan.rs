@@ -95,10 +95,14 @@ impl FeaturePlan {
             let mut arrays = Vec::with_capacity(feature.columns.len());
             for input in &feature.columns {
                 let (name, data_type, array) = match input {
-                    Input::Working(index) => (&self.working[*index].0, &self.working[*index].1, &working[*index]),
-                    Input::Request(index) => (&self.request[*index].0, &self.request[*index].1, &request[*index]),
+                    Input::Working(index) => {
+                        (self.working[*index].0.clone(), &self.working[*index].1, &working[*index])
+                    }
+                    Input::Request(index) => {
+                        (format!("request.{}", self.request[*index].0), &self.request[*index].1, &request[*index])
+                    }
                 };
-                fields.push(arrow_field(name, data_type));
+                fields.push(arrow_field(&name, data_type));
                 arrays.push(array.clone());
             }
             let options = RecordBatchOptions::new().with_row_count(Some(rows));

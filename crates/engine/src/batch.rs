@@ -57,6 +57,36 @@ pub struct Ack {
     pub errors: Vec<RowError>,
 }
 
+impl Ack {
+    /// That of a push without rows.
+    pub(crate) fn nothing(source: &str, first_sequence: u64) -> Self {
+        Self {
+            source: source.to_owned(),
+            read: 0,
+            applied: 0,
+            deduplicated: 0,
+            filtered: 0,
+            quarantined: 0,
+            repeated: false,
+            arrival_time: ArrivalKind::Clock,
+            first_sequence,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Adds another push of the same source.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.read += other.read;
+        self.applied += other.applied;
+        self.deduplicated += other.deduplicated;
+        self.filtered += other.filtered;
+        self.quarantined += other.quarantined;
+        self.arrival_time = other.arrival_time;
+        let room = crate::limits::MAX_LISTED_ERRORS.saturating_sub(self.errors.len());
+        self.errors.extend(other.errors.into_iter().take(room));
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowError {
     pub row: u32,
@@ -96,11 +126,14 @@ impl LoggedBatch {
         out
     }
 
-    /// The newest arrival time of its rows, or the least time there is.
-    pub(crate) fn header_arrival(&self) -> i64 {
+    /// The newest arrival time that the engine gave to its rows; the least time there is where it gave none.
+    pub(crate) fn given_arrival(&self) -> i64 {
+        if self.header.ack.arrival_time != ArrivalKind::Clock {
+            return i64::MIN;
+        }
         let column = self.rows.column_by_name(ARRIVAL);
         let arrivals = column.map(|column| column.as_primitive::<TimestampMicrosecondType>());
-        arrivals.and_then(arrow::compute::max).unwrap_or(i64::MIN / 2)
+        arrivals.and_then(arrow::compute::max).unwrap_or(i64::MIN)
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, EngineError> {

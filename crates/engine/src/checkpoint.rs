@@ -4,7 +4,7 @@
 //! Entities stored late hold rows past the checkpoint's log position; each knows which rows it has taken, so the
 //! replay from that position skips them.
 
-use crate::batch::Ack;
+use crate::batch::{Ack, LoggedBatch};
 use crate::changes::CurrentRow;
 use crate::dedup::Seen;
 use crate::engine::{Engine, Remembered};
@@ -34,6 +34,8 @@ pub(crate) struct CheckpointHeader {
     pub position: u64,
     /// The newest event or arrival time applied.
     pub newest: i64,
+    /// The newest arrival time that the engine has given.
+    pub given: i64,
     pub ledgers: BTreeMap<String, Ledger>,
 }
 
@@ -90,6 +92,7 @@ impl Engine {
         let header = CheckpointHeader {
             position: self.applied_until.load(Ordering::Acquire),
             newest: committer.newest,
+            given: self.timeline.given(),
             ledgers: committer.ledgers.iter().map(|(name, ledger)| (name.clone(), ledger.clone())).collect(),
         };
         let mut sequencer = self.sequencer.lock();
@@ -201,11 +204,32 @@ impl Engine {
         runtime.iter().flat_map(|runtime| runtime.views.values()).map(|view| view.state.memory()).sum()
     }
 
-    /// Removes log segments that neither a checkpoint nor history needs; `history` is the first sequence that is
-    /// not in history yet. Returns the bytes freed.
-    pub fn truncate_log(&self, history: u64) -> Result<u64, EngineError> {
-        let keep = self.checkpointing.lock().previous.min(history);
-        Ok(self.committer.lock().log.truncate_before(keep)?)
+    /// Removes log segments that neither a checkpoint nor history needs any more (`history` is the first sequence
+    /// that is not in history yet), as far as the log is larger than `keep_bytes` or was accepted before
+    /// `keep_since`. Returns the bytes freed.
+    pub fn truncate_log(&self, history: u64, keep_bytes: u64, keep_since: i64) -> Result<u64, EngineError> {
+        let passed = self.checkpointing.lock().previous.min(history);
+        let mut committer = self.committer.lock();
+        let mut bytes = committer.log.bytes();
+        let mut cut = 0;
+        for pair in committer.log.segments().windows(2) {
+            let (segment, next) = (&pair[0], &pair[1]);
+            let unwanted = bytes > keep_bytes || self.accepted_at(segment.first_sequence)? < keep_since;
+            if next.first_sequence > passed || !unwanted {
+                break;
+            }
+            bytes -= segment.bytes;
+            cut = next.first_sequence;
+        }
+        Ok(if cut > 0 { committer.log.truncate_before(cut)? } else { 0 })
+    }
+
+    /// When the record at a sequence was accepted, by the machine's clock.
+    fn accepted_at(&self, sequence: u64) -> Result<i64, EngineError> {
+        match self.log_from(sequence).next() {
+            Some(record) => Ok(LoggedBatch::decode(&record?.payload)?.header.accepted_at),
+            None => Ok(i64::MAX),
+        }
     }
 
     /// Bytes of the log on disk.

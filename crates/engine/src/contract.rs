@@ -11,6 +11,8 @@ pub struct Contract {
     /// Of a change source: the operation's column. A delete needs only its key.
     operation: Option<usize>,
     keys: Vec<usize>,
+    /// The declared arrival time, which a delete needs too.
+    arrival: Option<usize>,
 }
 
 struct Rule {
@@ -31,6 +33,7 @@ impl Contract {
                 (index(operation), primary_key.iter().filter_map(index).collect())
             }
         };
+        let arrival = source.arrival_time.as_ref().and_then(index);
         let mut rules = Vec::new();
         for (position, column) in source.columns.iter().enumerate() {
             let literal = |text: &String| from_text(text, &column.data_type);
@@ -50,7 +53,7 @@ impl Contract {
                 rules.push(rule);
             }
         }
-        Ok(Self { rules, operation, keys })
+        Ok(Self { rules, operation, keys, arrival })
     }
 
     /// The rows that keep the contract; the others are set aside with the first rule that each breaks.
@@ -96,6 +99,7 @@ impl Contract {
     fn excused(&self, batch: &RecordBatch, row: usize, column: usize) -> bool {
         let Some(operation) = self.operation else { return false };
         operation != column
+            && self.arrival != Some(column)
             && !self.keys.contains(&column)
             && batch.column(operation).as_string::<i32>().iter().nth(row).flatten() == Some("delete")
     }

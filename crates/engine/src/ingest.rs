@@ -52,12 +52,13 @@ impl Engine {
                 "an idempotency key has at most {MAX_IDEMPOTENCY_KEY_BYTES} bytes"
             )));
         }
+        let key = request.idempotency_key.map(|key| format!("{}\0{key}", request.source));
         let source = self.source(request.source)?;
         let mut decoded = decode(&source.definition, &source.schema, request.input)?;
         let broken = |why: String| EngineError::Invalid(format!("source `{}`: {why}", request.source));
         source.contract.check(&source.definition, &mut decoded).map_err(broken)?;
         let filtered = filter(&source, &mut decoded).map_err(broken)?;
-        self.sequence(&source, decoded, filtered, request.idempotency_key, request.backfill)
+        self.sequence(&source, decoded, filtered, key, request.backfill)
     }
 
     /// Takes a push and waits until it is durable and visible. Somebody has to run the commits:
@@ -159,7 +160,10 @@ impl Engine {
             }
             None if backfill => {
                 self.timeline.begin_write_declared();
-                (Arc::new(times), ArrivalKind::EventTime)
+                // A delete may come without an event time.
+                let now = self.now();
+                let arrivals: Int64Array = times.iter().map(|time| Some(time.unwrap_or(now))).collect();
+                (Arc::new(arrivals), ArrivalKind::EventTime)
             }
             None => {
                 let given = self.timeline.begin_write(times.iter().map(|time| time.unwrap_or(i64::MIN)));

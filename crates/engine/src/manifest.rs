@@ -86,11 +86,13 @@ impl Engine {
         Ok(AppliedManifest { version: applied.version, to_build, history_until: position })
     }
 
-    /// Declares a view filled: its state is made durable, and then it answers reads.
-    pub fn finish_build(&self, view: &ViewRuntime) -> Result<(), EngineError> {
+    /// Declares views filled: their state is made durable, and then they answer reads.
+    pub fn finish_builds(&self, views: &[Arc<ViewRuntime>]) -> Result<(), EngineError> {
         self.checkpoint()?;
-        self.metadata.view_ready(view.state.space)?;
-        view.state.set_ready();
+        for view in views {
+            self.metadata.view_ready(view.state.space)?;
+            view.state.set_ready();
+        }
         Ok(())
     }
 }

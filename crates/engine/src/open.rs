@@ -32,6 +32,8 @@ pub struct Recovered {
     pub warnings: Vec<String>,
     /// Views whose state has to be filled from history.
     pub to_build: Vec<String>,
+    /// History gives those views what came before this sequence; the rest came from the log.
+    pub build_until: u64,
 }
 
 /// The manifest that was in force, checked again.
@@ -60,14 +62,20 @@ impl Engine {
                 postcard::from_bytes(&checkpoint.header)
                     .map_err(|error| EngineError::Storage(format!("checkpoint {}: {error}", checkpoint.id)))?
             }
-            None => CheckpointHeader { position: 1, newest: i64::MIN / 2, ..CheckpointHeader::default() },
+            None => CheckpointHeader {
+                position: 1,
+                newest: i64::MIN / 2,
+                given: i64::MIN / 2,
+                ..CheckpointHeader::default()
+            },
         };
         let log_directory = components.directory.join("log");
         let log_settings = LogSettings { segment_bytes: settings.log_segment_bytes };
         let (log, recovery) = Log::open(disk.clone(), &log_directory, log_settings, header.position)?;
         recovered.cut_bytes = recovery.cut_bytes;
+        recovered.build_until = header.position.max(recovery.first_sequence);
         let timeline = Timeline::new(components.clock, settings.clock);
-        timeline.resume(header.newest);
+        timeline.resume(header.newest, header.given);
         let engine = Self {
             timeline,
             store,
@@ -206,7 +214,7 @@ impl Engine {
         let mut committer = self.committer.lock();
         committer.ledgers.entry(batch.header.ack.source.clone()).or_default().add(&batch.header.ack, newest.event);
         committer.newest = committer.newest.max(newest.any.unwrap_or(i64::MIN));
-        self.timeline.resume(newest.any.unwrap_or(i64::MIN / 2).max(batch.header_arrival()));
+        self.timeline.resume(newest.any.unwrap_or(i64::MIN), batch.given_arrival());
         drop(committer);
         self.remember_batch(first, batch)?;
         self.keep_quarantined(first, batch)?;

@@ -18,17 +18,17 @@ impl Engine {
     }
 
     /// Pushes the quarantined rows of a source again. Rows that are still bad come back to the quarantine, as rows
-    /// of this push. The acknowledgements are those of the pushes made.
-    pub fn replay_quarantine(&self, source: &str) -> Result<Vec<Ack>, EngineError> {
+    /// of this push. The acknowledgement sums up the pushes made.
+    pub fn replay_quarantine(&self, source: &str) -> Result<Ack, EngineError> {
         self.source(source)?;
-        let mut acks = Vec::new();
+        let mut total = Ack::nothing(source, self.applied_until());
         // Rows that come back have greater ids than the last one of now.
         let (mut after, last) =
             (0, self.metadata.quarantine_waiting(source, 0, i64::MAX as u64)?.last().map_or(0, |row| row.id));
         loop {
             let waiting = self.metadata.quarantine_waiting(source, after, REPLAY_ROWS)?;
             let rows: Vec<StoredQuarantine> = waiting.into_iter().filter(|row| row.id <= last).collect();
-            let Some(newest) = rows.last().map(|row| row.id) else { return Ok(acks) };
+            let Some(newest) = rows.last().map(|row| row.id) else { return Ok(total) };
             after = newest;
             let mut lines = Vec::new();
             for row in &rows {
@@ -39,7 +39,7 @@ impl Engine {
             let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
             // The same rows are never counted twice, even where marking them as replayed is cut off.
             let key = format!("quarantine-{source}-{}-{newest}", ids[0]);
-            acks.push(self.push(PushRequest {
+            total.add(self.push(PushRequest {
                 source,
                 input: Input::Lines(&lines),
                 idempotency_key: Some(key),

@@ -44,8 +44,8 @@ pub struct FeatureResult {
 #[derive(Debug, Clone)]
 pub struct FeatureResponse {
     pub as_of: i64,
-    /// Rows that had arrived before this were known.
-    pub known_until: i64,
+    /// Only rows that had arrived before this were seen: the query time, or what was known where that is in the future.
+    pub cut: i64,
     pub manifest_hash: String,
     pub service: Option<String>,
     pub log_sample: f64,
@@ -82,19 +82,20 @@ impl Engine {
             }
         };
         let rows = rows_of(&request)?;
-        let known_until = self.timeline.query_time();
-        let q = request.as_of.unwrap_or(known_until);
+        let moment = self.timeline.moment();
+        let q = request.as_of.unwrap_or(moment.now);
+        let cut = q.min(moment.known_before);
         let keys = columns(&service.plan.keys, &request.entities, "entities")?;
         let asked = columns(&service.plan.request, &request.request, "request")?;
         let asked = cast_request(&service, asked)?;
         let mut working = Vec::new();
         for view in &service.views {
-            self.read_view(view, &keys, rows, q, q.min(known_until), &mut working)?;
+            self.read_view(view, &keys, rows, q, cut, &mut working)?;
         }
         let results = finish(&service, working, &asked, rows)?;
         Ok(FeatureResponse {
             as_of: q,
-            known_until,
+            cut,
             manifest_hash: runtime.hash.clone(),
             service: name,
             log_sample: service.log_sample,

@@ -53,6 +53,15 @@ pub enum ClockMode {
     Events,
 }
 
+/// When a read is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The query time of a read that names none.
+    pub now: i64,
+    /// Every row that arrived before this has been applied: a read at a later time knows just these.
+    pub known_before: i64,
+}
+
 pub struct Timeline {
     clock: Arc<dyn Clock>,
     mode: ClockMode,
@@ -77,11 +86,16 @@ impl Timeline {
         Self { clock, mode, state: Mutex::new(state) }
     }
 
-    /// Takes up a time known from before a restart.
-    pub fn resume(&self, latest: i64) {
+    /// Takes up what is known from before a restart: the latest time accepted, and the latest arrival time given.
+    pub fn resume(&self, latest: i64, given: i64) {
         let mut state = self.state.lock();
         state.latest = state.latest.max(latest);
-        state.given = state.given.max(latest);
+        state.given = state.given.max(given);
+    }
+
+    /// The latest arrival time that the engine has given.
+    pub fn given(&self) -> i64 {
+        self.state.lock().given
     }
 
     /// Begins a write: the arrival times of its rows, in order. `times` are the rows' event times. In system mode
@@ -135,18 +149,21 @@ impl Timeline {
         self.state.lock().in_flight.pop_back();
     }
 
-    /// The query time of a live read.
-    pub fn query_time(&self) -> i64 {
+    /// The moment of a read.
+    pub fn moment(&self) -> Moment {
         let mut state = self.state.lock();
         if self.mode == ClockMode::System {
             state.latest = state.latest.max(self.clock.now());
         }
-        let q = match state.in_flight.front() {
-            Some(first) => *first,
-            None => state.latest.max(state.given.saturating_add(1)),
+        let moment = match state.in_flight.front() {
+            Some(first) => Moment { now: *first, known_before: *first },
+            None => Moment {
+                now: state.latest.max(state.given.saturating_add(1)),
+                known_before: state.latest.max(state.given).saturating_add(1),
+            },
         };
-        state.asked = state.asked.max(q);
-        q
+        state.asked = state.asked.max(moment.now);
+        moment
     }
 
     /// The clock, without asking for anything.

@@ -41,6 +41,8 @@ struct Slot {
     held: RwLock<Held>,
     /// The epoch in which it was last used.
     touched: AtomicU32,
+    /// Changed since it was stored; changed only by who holds the lock, looked at by anyone.
+    dirty: AtomicBool,
 }
 
 struct Held {
@@ -48,8 +50,6 @@ struct Held {
     state: Option<Box<EntityState>>,
     /// Where the state store has it.
     location: Option<Location>,
-    /// Changed since it was stored.
-    dirty: bool,
     /// Taken out of the map; whoever still holds it has to look again.
     gone: bool,
     newest: i64,
@@ -113,7 +113,7 @@ impl ViewState {
             }
             slot.touched.store(self.epoch.load(Ordering::Relaxed), Ordering::Relaxed);
             change(held.load(store, plan)?);
-            held.dirty = true;
+            slot.dirty.store(true, Ordering::Relaxed);
             held.newest = held.newest.max(newest);
             return Ok(());
         }
@@ -157,8 +157,8 @@ impl ViewState {
     pub fn restore(&self, plan: &ViewPlan, key: &[u8], value: &[u8], at: Location, hot: bool) -> Result<(), String> {
         let state = EntityState::decode(plan, value).map_err(|error| error.to_string())?;
         let newest = state.newest(plan);
-        let held = Held { state: hot.then(|| Box::new(state)), location: Some(at), dirty: false, gone: false, newest };
-        let slot = Arc::new(Slot { held: RwLock::new(held), touched: AtomicU32::new(0) });
+        let held = Held { state: hot.then(|| Box::new(state)), location: Some(at), gone: false, newest };
+        let slot = Arc::new(Slot { held: RwLock::new(held), touched: AtomicU32::new(0), dirty: AtomicBool::new(false) });
         self.shard(key).write().insert(key.into(), slot);
         Ok(())
     }
@@ -171,9 +171,9 @@ impl ViewState {
     pub fn flush(&self, store: &StateStore, all: bool) -> Result<Flushed, EngineError> {
         let mut done = Flushed::default();
         let mut bytes = Vec::new();
-        for (key, slot) in self.each() {
+        for (key, slot) in self.each(|slot| all || slot.dirty.load(Ordering::Relaxed)) {
             let mut held = slot.held.write();
-            if held.gone || !(all || held.dirty) {
+            if held.gone {
                 continue;
             }
             match &held.state {
@@ -187,7 +187,7 @@ impl ViewState {
                 }
             }
             held.location = Some(store.put(self.space, &key, &bytes)?);
-            held.dirty = false;
+            slot.dirty.store(false, Ordering::Relaxed);
             done.entities += 1;
             done.bytes += bytes.len() as u64;
         }
@@ -197,7 +197,7 @@ impl ViewState {
     /// Removes rows and entities that are past the view's retention at `now`; returns how many entities went.
     pub fn expire(&self, store: &StateStore, plan: &ViewPlan, now: i64) -> Result<u64, EngineError> {
         let mut removed = 0;
-        for (key, slot) in self.each() {
+        for (key, slot) in self.each(|_| true) {
             let mut held = slot.held.write();
             let past = plan.retention.is_some_and(|retention| held.newest < now.saturating_sub(retention));
             let left = match &mut held.state {
@@ -237,7 +237,7 @@ impl ViewState {
     pub fn chill(&self, store: &StateStore, wanted: u64, hard: bool) -> Result<u64, EngineError> {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
         let (mut freed, mut bytes) = (0, Vec::new());
-        for (key, slot) in self.each() {
+        for (key, slot) in self.each(|_| true) {
             if freed >= wanted {
                 break;
             }
@@ -247,11 +247,11 @@ impl ViewState {
             let mut held = slot.held.write();
             let Some(state) = held.state.as_ref().filter(|_| !held.gone) else { continue };
             let size = state.bytes() as u64;
-            if held.dirty || held.location.is_none() {
+            if slot.dirty.load(Ordering::Relaxed) || held.location.is_none() {
                 bytes.clear();
                 state.encode(&mut bytes);
                 held.location = Some(store.put(self.space, &key, &bytes)?);
-                held.dirty = false;
+                slot.dirty.store(false, Ordering::Relaxed);
             }
             held.state = None;
             freed += size;
@@ -259,11 +259,11 @@ impl ViewState {
         Ok(freed)
     }
 
-    /// Every entity, shard by shard, without holding a shard while the caller works.
-    fn each(&self) -> impl Iterator<Item = (Box<[u8]>, Arc<Slot>)> {
-        self.shards.iter().flat_map(|shard| {
+    /// The wanted entities, shard by shard, without holding a shard while the caller works.
+    fn each(&self, wanted: impl Fn(&Slot) -> bool) -> impl Iterator<Item = (Box<[u8]>, Arc<Slot>)> {
+        self.shards.iter().flat_map(move |shard| {
             let shard = shard.read();
-            shard.iter().map(|(key, slot)| (key.clone(), slot.clone())).collect::<Vec<_>>()
+            shard.iter().filter(|(_, slot)| wanted(slot)).map(|(key, slot)| (key.clone(), slot.clone())).collect::<Vec<_>>()
         })
     }
 
@@ -285,8 +285,8 @@ impl ViewState {
 impl Slot {
     fn new(forgotten: i64) -> Self {
         let state = Some(Box::new(EntityState::without(forgotten)));
-        let held = Held { state, location: None, dirty: false, gone: false, newest: i64::MIN };
-        Self { held: RwLock::new(held), touched: AtomicU32::new(0) }
+        let held = Held { state, location: None, gone: false, newest: i64::MIN };
+        Self { held: RwLock::new(held), touched: AtomicU32::new(0), dirty: AtomicBool::new(false) }
     }
 }
 

@@ -1,0 +1,71 @@
+# Everything that people and CI run. Each target sets up what it needs from the registries and says what is missing.
+#
+#   make demo    the whole main job on real data: define, replay, serve, train, check
+#   make test    format, lints, Rust tests, Python tests
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# One target folder for every build, outside the clone, so that a second clone starts warm. It is never needed.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/thalweg/target
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_DIR ?= .thalweg/demo
+
+.PHONY: help prerequisites venv-test venv-demo develop release test test-rust test-python lint demo clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+prerequisites:
+	@scripts/prerequisites $(PYTHON)
+
+$(BIN)/python: | prerequisites
+	@echo "== Python environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip "maturin>=1.9,<2"
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo "== Python packages for the tests"
+	scripts/install-extra $(BIN)/python test demo
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	@echo "== Python packages for the demo"
+	scripts/install-extra $(BIN)/python demo
+	@touch $@
+
+# The native module, built with the flags of the tests: the dependencies are compiled once for both.
+develop: $(VENV)/.test
+	@echo "== native module (development build)"
+	source $(BIN)/activate && maturin develop --quiet --profile dev
+
+# The native module and the command, optimized: what the demo and the benches run.
+release: $(VENV)/.demo
+	@echo "== native module (optimized build; the first one compiles DataFusion, which takes a while)"
+	source $(BIN)/activate && maturin develop --release
+
+lint: $(VENV)/.test
+	@echo "== format and lints"
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	source $(BIN)/activate && mypy
+
+test-rust: | prerequisites
+	@echo "== Rust tests"
+	cargo test --workspace --exclude thalweg-python --locked
+
+test-python: develop
+	@echo "== Python tests"
+	source $(BIN)/activate && python -m pytest
+
+test: lint test-rust test-python
+
+demo: release
+	source $(BIN)/activate && python examples/flights/demo.py --work $(DEMO_DIR)
+
+clean:
+	rm -rf $(VENV) $(DEMO_DIR)

@@ -1,0 +1,49 @@
+//! Reading features, as JSON or as an Arrow stream.
+
+use super::App;
+use super::arrow_response::feature_stream;
+use super::body::{ARROW_STREAM, Content};
+use super::errors::{HttpError, JsonAnswer};
+use super::json::{feature_response, parse_feature_request};
+use crate::instance::Instance;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+/// Bodies up to here are answered on the spot: a read takes microseconds, a change of threads does as well.
+const SMALL_BODY: usize = 16 << 10;
+
+pub async fn read(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, HttpError> {
+    Content::json_only(&headers)?;
+    let as_arrow = wants_arrow(&headers);
+    let compressed = headers.contains_key(header::CONTENT_ENCODING);
+    let body = app.bodies.read(&headers, body).await?;
+    if body.bytes.len() <= SMALL_BODY && !compressed {
+        return answer(&app.instance, &body.bytes, as_arrow);
+    }
+    app.blocking(move |instance| answer(instance, &body.decompressed()?.bytes, as_arrow)).await
+}
+
+fn answer(instance: &Instance, text: &[u8], as_arrow: bool) -> Result<Response, HttpError> {
+    let runtime = instance.engine().runtime()?;
+    let request = parse_feature_request(&runtime, text)?;
+    let response = instance.read(request)?;
+    if as_arrow {
+        let bytes = feature_stream(&response).map_err(|error| HttpError::internal(error.to_string()))?;
+        return Ok(([(header::CONTENT_TYPE, ARROW_STREAM)], bytes).into_response());
+    }
+    Ok(JsonAnswer::text(feature_response(&response)).into_response())
+}
+
+fn wants_arrow(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted
+        .flat_map(|value| value.split(','))
+        .filter_map(|kind| kind.split(';').next())
+        .any(|kind| kind.trim().eq_ignore_ascii_case(ARROW_STREAM))
+}
+
+pub async fn view(State(app): State<App>, Path(name): Path<String>) -> Result<JsonAnswer, HttpError> {
+    app.answer(move |instance| Ok(instance.view_status(&name)?)).await
+}

@@ -1,0 +1,12 @@
+//! Feature requests and answers as JSON. Knows no HTTP: the engine in the process speaks the same.
+//!
+//! ```text
+//! {"service": "s" | "features": [..], "entities": {column: [..]}, "request": {column: [..]}, "as_of": time}
+//! {"as_of": time, "entities": {..}, "results": [{"name", "type", "values", "event_times", "statuses", "errors"?}]}
+//! ```
+
+mod read;
+mod write;
+
+pub use read::parse_feature_request;
+pub use write::feature_response;

@@ -1,0 +1,126 @@
+//! The serving log: what was answered, sampled as each service says, so that the check can compute it again.
+//!
+//! `served/<service>/<manifest hash>/<number>.parquet`, one row per entity and answer: `__as_of`, `__cut`, the keys,
+//! the request values, and for each feature its value and `<feature>__status`.
+
+use crate::error::ServerError;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, Schema};
+use parking_lot::Mutex;
+use parquet::arrow::ArrowWriter;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use thalweg_engine::FeatureResponse;
+
+/// Values held before they are written.
+const FLUSH_VALUES: usize = 4 << 20;
+/// Values held at most; past it answers go unrecorded, and are counted.
+const MAX_VALUES: usize = 32 << 20;
+
+pub const AS_OF: &str = "__as_of";
+pub const CUT: &str = "__cut";
+
+pub struct ServedLog {
+    directory: PathBuf,
+    held: Mutex<Held>,
+    answers: AtomicU64,
+    pub unrecorded: AtomicU64,
+}
+
+#[derive(Default)]
+struct Held {
+    values: usize,
+    by_service: BTreeMap<(String, String), Vec<RecordBatch>>,
+}
+
+impl ServedLog {
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, held: Mutex::default(), answers: AtomicU64::new(0), unrecorded: AtomicU64::new(0) }
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Records an answer of a service; `sample` is the share of answers that are.
+    pub fn record(&self, response: &FeatureResponse, sample: f64) {
+        let Some(service) = &response.service else { return };
+        // Every answer moves a counter by its share; one is recorded whenever a whole is reached.
+        let number = self.answers.fetch_add(1, Ordering::Relaxed) as f64;
+        if ((number + 1.0) * sample).floor() <= (number * sample).floor() {
+            return;
+        }
+        let values = response.rows * response.results.len();
+        let batch = match batch_of(response) {
+            Ok(batch) => batch,
+            Err(error) => return tracing::error!("an answer could not be recorded: {error}"),
+        };
+        let mut held = self.held.lock();
+        if held.values + values > MAX_VALUES {
+            self.unrecorded.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        held.values += values;
+        held.by_service.entry((service.clone(), response.manifest_hash.clone())).or_default().push(batch);
+    }
+
+    pub fn flush_if_large(&self) -> Result<(), ServerError> {
+        if self.held.lock().values >= FLUSH_VALUES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what is held.
+    pub fn flush(&self) -> Result<(), ServerError> {
+        let held = std::mem::take(&mut *self.held.lock());
+        for ((service, hash), batches) in held.by_service {
+            let directory = self.directory.join(service).join(hash);
+            write(&directory, &batches)
+                .map_err(|error| ServerError::Internal(format!("the serving log in {}: {error}", directory.display())))?;
+        }
+        Ok(())
+    }
+}
+
+fn batch_of(response: &FeatureResponse) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let rows = response.rows;
+    let as_of = TimestampMicrosecondArray::from(vec![response.as_of; rows]).with_timezone("UTC");
+    let cut = Int64Array::from(vec![response.cut; rows]);
+    let mut columns: Vec<(String, ArrayRef)> =
+        vec![(AS_OF.to_owned(), Arc::new(as_of)), (CUT.to_owned(), Arc::new(cut))];
+    columns.extend(response.entities.iter().chain(&response.request).cloned());
+    for result in &response.results {
+        let name = result.name.replace('.', "__");
+        let statuses: StringArray = result.statuses.iter().map(|status| Some(status.name())).collect();
+        columns.push((format!("{name}__status"), Arc::new(statuses)));
+        columns.push((name, result.values.clone()));
+    }
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, column)| Field::new(name, column.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, column)| column).collect())
+}
+
+fn write(directory: &Path, batches: &[RecordBatch]) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(directory)?;
+    let number = next_number(directory)?;
+    let path = directory.join(format!("{number:08}.parquet"));
+    let partial = path.with_extension("partial");
+    let whole = concat_batches(&batches[0].schema(), batches)?;
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(&partial)?, whole.schema(), None)?;
+    writer.write(&whole)?;
+    writer.close()?;
+    std::fs::rename(partial, path)?;
+    Ok(())
+}
+
+/// One more than the greatest number of a file that is there.
+fn next_number(directory: &Path) -> std::io::Result<u64> {
+    let mut next = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let number = Path::new(&name).file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+        next = next.max(number.map_or(0, |number| number + 1));
+    }
+    Ok(next)
+}

@@ -1,0 +1,265 @@
+//! Training sets as jobs: started, watched, cancelled, fetched, listed.
+
+use super::Instance;
+use crate::error::ServerError;
+use arrow::array::RecordBatch;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use thalweg_definition::{AsOf, CheckedManifest};
+use thalweg_lake::{LakeError, SpineInput, TrainingRequest, build, write_parquet};
+use thalweg_store::TrainingSetRecord;
+
+/// The rows for which features are wanted.
+#[derive(Debug, Clone)]
+pub enum Spine {
+    Batches(Vec<RecordBatch>),
+    Parquet(PathBuf),
+    /// A SELECT over history; sources are its tables.
+    Sql(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct TrainingSetRequest {
+    pub service: String,
+    pub spine: Spine,
+    /// The spine's column of query times.
+    pub timestamp: String,
+    pub as_of: AsOf,
+    /// Adds a status column for each feature.
+    pub statuses: bool,
+    /// Of an older manifest; none: the one in force.
+    pub manifest_version: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct JobStatus {
+    pub id: String,
+    pub state: &'static str,
+    /// Spine rows times views.
+    pub done: u64,
+    pub total: u64,
+    pub report: Option<Value>,
+    pub error: Option<String>,
+}
+
+/// A training set that is being made, or was.
+pub(super) struct Job {
+    id: String,
+    cancelled: AtomicBool,
+    done: AtomicU64,
+    total: AtomicU64,
+    outcome: Mutex<Option<Result<Finished, Failed>>>,
+}
+
+struct Finished {
+    report: Value,
+    path: PathBuf,
+}
+
+struct Failed {
+    cancelled: bool,
+    why: String,
+}
+
+/// Finished jobs that are remembered; their files stay.
+const MAX_JOBS: usize = 1_000;
+
+impl Job {
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    fn status(&self) -> JobStatus {
+        let outcome = self.outcome.lock();
+        let (state, report, error) = match &*outcome {
+            None => ("running", None, None),
+            Some(Ok(finished)) => ("done", Some(finished.report.clone()), None),
+            Some(Err(failed)) if failed.cancelled => ("cancelled", None, Some(failed.why.clone())),
+            Some(Err(failed)) => ("failed", None, Some(failed.why.clone())),
+        };
+        JobStatus {
+            id: self.id.clone(),
+            state,
+            done: self.done.load(Ordering::Relaxed),
+            total: self.total.load(Ordering::Relaxed),
+            report,
+            error,
+        }
+    }
+}
+
+impl Instance {
+    /// Starts making a training set; returns the job's id.
+    pub fn start_training_set(self: &Arc<Self>, request: TrainingSetRequest) -> Result<String, ServerError> {
+        // What can be refused is refused at once.
+        let (checked, hash) = self.checked_manifest(request.manifest_version)?;
+        service_features(&checked, &request.service)?;
+        let job = {
+            let mut jobs = self.jobs.lock();
+            let number = jobs.len() + 1;
+            let id = format!("job-{}-{number}", self.engine.wall());
+            if jobs.len() >= MAX_JOBS {
+                jobs.retain(|_, job| job.outcome.lock().is_none());
+            }
+            let job = Arc::new(Job {
+                id: id.clone(),
+                cancelled: AtomicBool::new(false),
+                done: AtomicU64::new(0),
+                total: AtomicU64::new(0),
+                outcome: Mutex::new(None),
+            });
+            jobs.insert(id, job.clone());
+            job
+        };
+        let instance = self.clone();
+        let id = job.id.clone();
+        self.spawn("thalweg-training", move || {
+            let outcome = instance.make_training_set(&checked, hash, request, &job);
+            *job.outcome.lock() = Some(outcome.map_err(|error| Failed {
+                cancelled: matches!(error, ServerError::Lake(LakeError::Cancelled)),
+                why: error.to_string(),
+            }));
+        });
+        Ok(id)
+    }
+
+    pub fn training_job(&self, id: &str) -> Result<JobStatus, ServerError> {
+        Ok(self.job(id)?.status())
+    }
+
+    /// The Parquet file of a finished training set, by job or by content id.
+    pub fn training_data(&self, id: &str) -> Result<PathBuf, ServerError> {
+        let stored = self.training_path(id);
+        if id.chars().all(|c| c.is_ascii_hexdigit()) && stored.is_file() {
+            return Ok(stored);
+        }
+        let job = self.job(id)?;
+        let outcome = job.outcome.lock();
+        match &*outcome {
+            Some(Ok(finished)) => Ok(finished.path.clone()),
+            Some(Err(failed)) => Err(ServerError::Invalid(format!("training set {id} was not made: {}", failed.why))),
+            None => Err(ServerError::Unavailable(format!("training set {id} is still being made: ask for its state"))),
+        }
+    }
+
+    pub fn cancel_training(&self, id: &str) -> Result<(), ServerError> {
+        self.job(id)?.cancel();
+        Ok(())
+    }
+
+    /// Every training set that was made, newest first, with its report.
+    pub fn training_sets(&self) -> Result<Vec<Value>, ServerError> {
+        let sets = self.engine.metadata().training_sets()?;
+        let one = |set: TrainingSetRecord| {
+            serde_json::json!({
+                "id": set.id,
+                "service": set.service,
+                "as_of": set.as_of,
+                "manifest_hash": set.manifest_hash,
+                "rows": set.rows,
+                "created_at": thalweg_engine::literal::timestamp_text(set.created_at_us),
+                "report": serde_json::from_str::<Value>(&set.report_json).unwrap_or_default(),
+            })
+        };
+        Ok(sets.into_iter().map(one).collect())
+    }
+
+    /// Makes a training set and waits for it; `progress` is told rows done and in total.
+    pub fn training_set(
+        self: &Arc<Self>,
+        request: TrainingSetRequest,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<(PathBuf, Value), ServerError> {
+        let id = self.start_training_set(request)?;
+        loop {
+            let status = self.training_job(&id)?;
+            if !progress(status.done, status.total) {
+                self.cancel_training(&id)?;
+            }
+            match status.state {
+                "running" => std::thread::sleep(std::time::Duration::from_millis(10)),
+                "done" => return Ok((self.training_data(&id)?, status.report.unwrap_or_default())),
+                _ => return Err(ServerError::Invalid(status.error.unwrap_or_default())),
+            }
+        }
+    }
+
+    fn make_training_set(
+        &self,
+        checked: &Arc<CheckedManifest>,
+        manifest_hash: String,
+        request: TrainingSetRequest,
+        job: &Job,
+    ) -> Result<Finished, ServerError> {
+        let until = self.write_history()?;
+        let spine = match request.spine {
+            Spine::Batches(batches) => SpineInput::Batches(batches),
+            Spine::Parquet(path) => SpineInput::Parquet(path),
+            Spine::Sql(sql) => SpineInput::Batches(self.block_on(thalweg_lake::query(
+                &self.history,
+                &checked.manifest.sources,
+                &sql,
+            ))?),
+        };
+        let lake = TrainingRequest {
+            checked: checked.clone(),
+            manifest_hash: manifest_hash.clone(),
+            features: service_features(checked, &request.service)?,
+            service: request.service.clone(),
+            spine,
+            timestamp: request.timestamp,
+            as_of: request.as_of,
+            cut: None,
+            statuses: request.statuses,
+            max_sequence: self.watermarks(checked, until),
+            memory_bytes: self.settings.memory.bytes(),
+            work_dir: self.settings.data.join("training"),
+        };
+        let progress = |done: u64, total: u64| {
+            job.done.store(done, Ordering::Relaxed);
+            job.total.store(total, Ordering::Relaxed);
+        };
+        let set = self.block_on(build(&self.history, &self.expressions, &lake, &progress, &job.cancelled))?;
+        let path = self.training_path(&set.id);
+        write_parquet(&path, &set.schema, &set.batches)?;
+        let report = serde_json::to_value(&set.report).map_err(|error| ServerError::Internal(error.to_string()))?;
+        self.engine.metadata().put_training_set(&TrainingSetRecord {
+            id: set.id,
+            service: request.service,
+            as_of: request.as_of.name().to_owned(),
+            manifest_hash,
+            rows: set.report.rows,
+            created_at_us: self.engine.wall(),
+            report_json: report.to_string(),
+        })?;
+        Ok(Finished { report, path })
+    }
+
+    /// The sequence before which each source's rows count, which is what a training set's version stands on.
+    pub(super) fn watermarks(&self, checked: &CheckedManifest, until: u64) -> BTreeMap<String, u64> {
+        checked.manifest.sources.iter().map(|source| (source.name.clone(), until)).collect()
+    }
+
+    fn training_path(&self, id: &str) -> PathBuf {
+        self.settings.data.join("training").join(format!("{id}.parquet"))
+    }
+
+    fn job(&self, id: &str) -> Result<Arc<Job>, ServerError> {
+        let jobs = self.jobs.lock();
+        jobs.get(id).cloned().ok_or_else(|| ServerError::NotFound(format!("there is no training set job `{id}`")))
+    }
+}
+
+/// The features of a service, in its order.
+pub(super) fn service_features(checked: &CheckedManifest, service: &str) -> Result<Vec<String>, ServerError> {
+    let found = checked.manifest.service(service);
+    found.map(|service| service.features.clone()).ok_or_else(|| {
+        let names: Vec<&str> = checked.manifest.services.iter().map(|service| service.name.as_str()).collect();
+        ServerError::NotFound(format!("there is no service `{service}`; there are: {}", names.join(", ")))
+    })
+}

@@ -1,0 +1,224 @@
+//! The engine in the process, as Python sees it.
+
+use crate::error_of;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3_arrow::PyTable;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use thalweg_definition::AsOf;
+use thalweg_engine::{Input, PushRequest};
+use thalweg_server::{
+    BackgroundServer, feature_response, parse_feature_request, CheckOptions, Instance, ServerError, Settings, Spine, TrainingSetRequest};
+
+/// Rows of the quarantine that are listed.
+const LISTED: u64 = 10_000;
+
+#[pyclass(module = "thalweg._native")]
+pub struct Engine {
+    instance: Mutex<Option<Arc<Instance>>>,
+    servers: Mutex<Vec<BackgroundServer>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainingOptions {
+    timestamp: String,
+    as_of: String,
+    #[serde(default)]
+    statuses: bool,
+    sql: Option<String>,
+    manifest_version: Option<u64>,
+}
+
+impl Engine {
+    fn instance(&self) -> Result<Arc<Instance>, ServerError> {
+        let closed = || ServerError::Unavailable("the engine is closed: open it again".to_owned());
+        self.instance.lock().clone().ok_or_else(closed)
+    }
+
+    /// Calls without holding up other Python threads.
+    fn call<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Arc<Instance>) -> Result<T, ServerError> + Send,
+    ) -> PyResult<T> {
+        py.detach(|| work(&self.instance()?)).map_err(error_of)
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, settings_json: &str) -> PyResult<Self> {
+        let opened = py.detach(|| {
+            let settings: Settings = serde_json::from_str(settings_json)
+                .map_err(|error| ServerError::Invalid(format!("settings: {error}")))?;
+            Instance::open(Settings { data: path, ..settings })
+        });
+        Ok(Self { instance: Mutex::new(Some(opened.map_err(error_of)?)), servers: Mutex::default() })
+    }
+
+    fn plan(&self, py: Python<'_>, manifest_json: &str) -> PyResult<String> {
+        let outcome = self.call(py, |instance| instance.plan(manifest_json))?;
+        Ok(json!(outcome).to_string())
+    }
+
+    fn apply(&self, py: Python<'_>, manifest_json: &str, allow_breaking: bool) -> PyResult<String> {
+        let outcome = self.call(py, |instance| instance.apply(manifest_json, allow_breaking))?;
+        Ok(json!(outcome).to_string())
+    }
+
+    fn push(
+        &self,
+        py: Python<'_>,
+        source: &str,
+        table: PyTable,
+        idempotency_key: Option<String>,
+        backfill: bool,
+    ) -> PyResult<String> {
+        let (batches, schema) = table.into_inner();
+        let batches = if batches.is_empty() { vec![arrow::array::RecordBatch::new_empty(schema)] } else { batches };
+        let input = Input::Arrow(batches);
+        let ack = self.call(py, |instance| {
+            instance.push(PushRequest { source, input, idempotency_key, backfill })
+        })?;
+        Ok(json!(ack).to_string())
+    }
+
+    fn features(&self, py: Python<'_>, request_json: &str) -> PyResult<String> {
+        self.call(py, |instance| {
+            let runtime = instance.engine().runtime()?;
+            let request = parse_feature_request(&runtime, request_json.as_bytes())?;
+            Ok(feature_response(&instance.read(request)?))
+        })
+    }
+
+    #[pyo3(signature = (service, spine, options_json, progress))]
+    fn training_set<'py>(
+        &self,
+        py: Python<'py>,
+        service: String,
+        spine: Option<PyTable>,
+        options_json: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, String)> {
+        let invalid = |why: String| error_of(ServerError::Invalid(why));
+        let options: TrainingOptions =
+            serde_json::from_str(options_json).map_err(|error| invalid(format!("options: {error}")))?;
+        let as_of: AsOf = options.as_of.parse().map_err(invalid)?;
+        let spine = match (spine, options.sql) {
+            (_, Some(sql)) => Spine::Sql(sql),
+            (Some(table), None) => {
+                let (batches, schema) = table.into_inner();
+                Spine::Batches(if batches.is_empty() {
+                    vec![arrow::array::RecordBatch::new_empty(schema)]
+                } else {
+                    batches
+                })
+            }
+            (None, None) => return Err(invalid("a training set needs a spine: a table, or SQL".to_owned())),
+        };
+        let request = TrainingSetRequest {
+            service,
+            spine,
+            timestamp: options.timestamp,
+            as_of,
+            statuses: options.statuses,
+            manifest_version: options.manifest_version,
+        };
+        let mut stopped = None;
+        let made = self.call(py, |instance| {
+            let mut told = |done: u64, total: u64| {
+                let outcome = Python::attach(|py| {
+                    py.check_signals()?;
+                    if let Some(progress) = &progress {
+                        progress.call1(py, (done, total))?;
+                    }
+                    Ok::<(), PyErr>(())
+                });
+                match outcome {
+                    Ok(()) => true,
+                    Err(error) => {
+                        stopped.get_or_insert(error);
+                        false
+                    }
+                }
+            };
+            let (path, report) = instance.training_set(request, &mut told)?;
+            Ok((thalweg_lake::read_parquet(&path)?, report))
+        });
+        if let Some(error) = stopped {
+            return Err(error);
+        }
+        let ((schema, batches), report) = made?;
+        Ok((PyTable::try_new(batches, schema)?.into_pyarrow(py)?, report.to_string()))
+    }
+
+    fn check(&self, py: Python<'_>, options_json: &str) -> PyResult<String> {
+        let report = self.call(py, |instance| {
+            let options: CheckOptions = serde_json::from_str(options_json)
+                .map_err(|error| ServerError::Invalid(format!("options of the check: {error}")))?;
+            instance.check(&options)
+        })?;
+        Ok(json!(report).to_string())
+    }
+
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        self.call(py, |instance| instance.flush())
+    }
+
+    fn status(&self, py: Python<'_>) -> PyResult<String> {
+        self.call(py, |instance| Ok(instance.status().to_string()))
+    }
+
+    fn ledger(&self, py: Python<'_>, source: &str) -> PyResult<String> {
+        self.call(py, |instance| Ok(instance.source_status(source)?.to_string()))
+    }
+
+    fn quarantine(&self, py: Python<'_>, source: &str) -> PyResult<String> {
+        self.call(py, |instance| {
+            let rows = instance.engine().quarantined(source, LISTED, 0)?;
+            let rows: Vec<Value> = rows.into_iter().map(thalweg_server::http::quarantined).collect();
+            Ok(Value::from(rows).to_string())
+        })
+    }
+
+    fn replay_quarantine(&self, py: Python<'_>, source: &str) -> PyResult<String> {
+        self.call(py, |instance| {
+            Ok(json!(instance.replay_quarantine(source)?).to_string())
+        })
+    }
+
+    fn history_path(&self, py: Python<'_>, source: &str) -> PyResult<String> {
+        self.call(py, |instance| Ok(instance.history_uri(source)))
+    }
+
+    /// Serves HTTP in the background; the server's URL.
+    fn serve(&self, py: Python<'_>, host: &str, port: u16) -> PyResult<String> {
+        let server = self.call(py, |instance| BackgroundServer::start(instance.clone(), host, port))?;
+        let url = server.url().to_owned();
+        self.servers.lock().push(server);
+        Ok(url)
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            self.servers.lock().clear();
+            if let Some(instance) = self.instance.lock().take() {
+                instance.close();
+            }
+        });
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.servers.lock().clear();
+        if let Some(instance) = self.instance.lock().take() {
+            instance.close();
+        }
+    }
+}
