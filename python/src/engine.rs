@@ -11,7 +11,9 @@ use std::sync::Arc;
 use thalweg_definition::AsOf;
 use thalweg_engine::{Input, PushRequest};
 use thalweg_server::{
-    BackgroundServer, feature_response, parse_feature_request, CheckOptions, Instance, ServerError, Settings, Spine, TrainingSetRequest};
+    BackgroundServer, CheckOptions, Instance, ServerError, Settings, Spine, TrainingSetRequest, feature_response,
+    parse_feature_request,
+};
 
 /// Rows of the quarantine that are listed.
 const LISTED: u64 = 10_000;
@@ -82,9 +84,7 @@ impl Engine {
         let (batches, schema) = table.into_inner();
         let batches = if batches.is_empty() { vec![arrow::array::RecordBatch::new_empty(schema)] } else { batches };
         let input = Input::Arrow(batches);
-        let ack = self.call(py, |instance| {
-            instance.push(PushRequest { source, input, idempotency_key, backfill })
-        })?;
+        let ack = self.call(py, |instance| instance.push(PushRequest { source, input, idempotency_key, backfill }))?;
         Ok(json!(ack).to_string())
     }
 
@@ -187,9 +187,7 @@ impl Engine {
     }
 
     fn replay_quarantine(&self, py: Python<'_>, source: &str) -> PyResult<String> {
-        self.call(py, |instance| {
-            Ok(json!(instance.replay_quarantine(source)?).to_string())
-        })
+        self.call(py, |instance| Ok(json!(instance.replay_quarantine(source)?).to_string()))
     }
 
     fn history_path(&self, py: Python<'_>, source: &str) -> PyResult<String> {

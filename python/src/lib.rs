@@ -16,13 +16,14 @@ use thalweg_server::ServerError;
 /// Validates raw definitions, and compiles them to the canonical manifest.
 #[pyfunction]
 fn compile<'py>(py: Python<'py>, raw_json: &str) -> PyResult<Bound<'py, PyDict>> {
-    let (checked, compiled) = py.detach(|| {
-        let (manifest, origins) = thalweg_wire::parse_request(raw_json)?;
-        let compiled = thalweg_wire::compile(&manifest);
-        let checked = validate(compiled.manifest.clone(), &origins, &SqlExpressions::new())?;
-        Ok((checked, compiled))
-    })
-    .map_err(problems)?;
+    let (checked, compiled) = py
+        .detach(|| {
+            let (manifest, origins) = thalweg_wire::parse_request(raw_json)?;
+            let compiled = thalweg_wire::compile(&manifest);
+            let checked = validate(compiled.manifest.clone(), &origins, &SqlExpressions::new())?;
+            Ok((checked, compiled))
+        })
+        .map_err(problems)?;
     let outputs = PyDict::new(py);
     for (name, data_type) in checked.outputs() {
         outputs.set_item(name, data_type.to_string())?;

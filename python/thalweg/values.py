@@ -90,7 +90,8 @@ def decode(value: Any, data_type: DataType) -> Any:
     name, parts = data_type.parts
     match name:
         case "float32" | "float64":
-            return _NOT_FINITE[value] if isinstance(value, str) else float(value)
+            # As the key of a map a number is text, too.
+            return _NOT_FINITE.get(value) if value in _NOT_FINITE else float(value)
         case "int32" | "int64":
             return int(value)
         case "bool":

@@ -75,12 +75,16 @@ class Case:
 def draw(chance, rows=120, questions=40):
     settings = draw_settings(chance)
     features = draw_features(chance, settings.get("change", False), settings.get("nan") == "keep")
+    if any(isinstance(window, tw.Unbounded) for feature in features.values() for window in feature.windows):
+        # A window without an end keeps everything, and does not go with a declared retention.
+        settings["retention"] = None
     start = micros(chance.choice(STARTS))
     drawn = draw_rows(chance, rows, start, settings)
     batches = split(chance, drawn)
     meanwhile = [between(chance, batches, at) for at in range(len(batches))]
     # Without a declared retention, state older than the longest window is gone, and only the present can be asked for.
-    afterwards = draw_questions(chance, questions, drawn, features) if "retention" in settings else []
+    declared = settings["retention"] is not None
+    afterwards = draw_questions(chance, questions, drawn, features) if declared else []
     return Case(features, settings, batches, meanwhile, afterwards)
 
 

@@ -45,7 +45,8 @@ def test_any_order_inside_the_retention(build):
     answers = []
     for order in itertools.islice(itertools.permutations(rows), 0, None, 24):
         world = build(
-            {"n": tw.count(over="7d"), "s": tw.sum("x", over="7d"), "top": tw.top_k("x", k=3)}, retention="30d"
+            {"n": tw.count(over="7d"), "s": tw.sum("x", over="7d"), "top": tw.top_k("x", k=3, over="25d")},
+            retention="30d",
         )
         for row in order:
             world.push(row)

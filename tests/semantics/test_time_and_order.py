@@ -59,9 +59,10 @@ def test_other_units_and_zones_are_converted(build):
         time = moment.astimezone(UTC).replace(tzinfo=None) if naive else moment
         rows = {"key": [f"k{at}"], "at": pa.array([time], kind), "x": [1.0]}
         world.engine.push(SOURCE, pa.table(rows))
-        assert world.live(T + 1, (f"k{at}",))[f"k{at}"]["newest"].value == T
+        # A second later: what came after a read did not arrive before its query time.
+        assert world.live(T + SECOND, (f"k{at}",))[f"k{at}"]["newest"].value == T
     world.engine.push(SOURCE, [{"key": "text", "at": "2024-03-01T05:30:00+05:30", "x": 1.0}])
-    assert world.live(T + 1, ("text",))["text"]["newest"].value == T
+    assert world.live(T + SECOND, ("text",))["text"]["newest"].value == T
     assert world.live(T, ("text",))["text"]["n"].value == 0
 
 

@@ -58,7 +58,11 @@ class World:
         self.oracle = Oracle(project.manifest(), functions)
         self.compared = 0
         self.engine = tw.Engine(path, clock=clock)
-        self.apply(project)
+        try:
+            self.apply(project)
+        except tw.ThalwegError:
+            self.engine.close()
+            raise
 
     def apply(self, project):
         """Declares the project anew, for rows already pushed as well."""

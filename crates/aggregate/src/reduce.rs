@@ -49,7 +49,8 @@ impl RowExpression {
             return nulls(rows);
         }
         // The rows that fail are found by halving: the others are still computed many at a time.
-        let halves = [batch.slice(0, rows / 2), batch.slice(rows / 2, rows - rows / 2)].map(|half| self.evaluate(&half));
+        let halves =
+            [batch.slice(0, rows / 2), batch.slice(rows / 2, rows - rows / 2)].map(|half| self.evaluate(&half));
         concat(&[&*halves[0], &*halves[1]]).unwrap_or_else(|_| nulls(rows))
     }
 }

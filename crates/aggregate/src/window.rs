@@ -34,7 +34,9 @@ pub fn floor(t: i64, unit: Duration, zone: Tz) -> i64 {
     if !unit.is_whole_days() || zone == Tz::UTC {
         return t.saturating_sub(t.rem_euclid(size));
     }
-    let Some(local) = DateTime::<Utc>::from_timestamp_micros(t).map(|at| at.with_timezone(&zone)) else {
+    // Near the ends of the calendar there is no local time.
+    let utc = if t.abs() < LOCAL_TIMES { DateTime::<Utc>::from_timestamp_micros(t) } else { None };
+    let Some(local) = utc.map(|at| at.with_timezone(&zone)) else {
         return t.saturating_sub(t.rem_euclid(size));
     };
     let days = i64::from(local.date_naive().num_days_from_ce()) - EPOCH_DAY;
@@ -50,6 +52,8 @@ fn before(at: i64, unit: Duration, zone: Tz) -> i64 {
     at.saturating_sub(unit.micros())
 }
 
+/// Within so many microseconds of the epoch every time has a local one.
+const LOCAL_TIMES: i64 = 8_000_000_000_000_000_000;
 /// Days from the first day of the common era to the epoch.
 const EPOCH_DAY: i64 = 719_163;
 

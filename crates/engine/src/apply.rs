@@ -144,7 +144,9 @@ impl Engine {
                     state.applied = at.sequence;
                 }
                 state.insert(&view.plan, at, arrival, &cells, &passes);
-                if let Some(RowLife { retracted: Some((time, arrival)), .. }) = lives.map(|lives| lives[row]) {
+                let told = lives.and_then(|lives| lives[row].retracted);
+                let early = if lives.is_some() { view.state.early_retraction(&key, at.sequence) } else { None };
+                if let Some((time, arrival)) = told.or(early) {
                     state.retract(&view.plan, at, time, arrival);
                 }
             })?;
@@ -188,7 +190,9 @@ impl Engine {
                     });
                 view.state.change(&self.store, plan, before, time, |state| {
                     if state.applied < sequence {
-                        state.retract(plan, *stamp, time, arrival);
+                        if !state.retract(plan, *stamp, time, arrival) {
+                            view.state.retract_early(before, stamp.sequence, time, arrival);
+                        }
                         if !same_entity {
                             state.applied = sequence;
                         }

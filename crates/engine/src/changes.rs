@@ -9,8 +9,8 @@ use thalweg_aggregate::Value;
 pub struct CurrentRow {
     pub time: i64,
     pub sequence: u64,
-    /// One per column of the source.
-    pub values: Vec<Value>,
+    /// By column, so that a row outlives changes of its source's schema.
+    pub values: Vec<(Box<str>, Value)>,
 }
 
 #[derive(Default)]
@@ -20,10 +20,32 @@ pub struct ChangeIndex {
     fresh: HashSet<Box<[u8]>>,
 }
 
+/// A key and its row, or none where there is none (any more).
+pub type KeyedRow = (Box<[u8]>, Option<CurrentRow>);
+/// Rows by key, borrowed.
+pub type HashMapOfRows<'a> = std::collections::HashMap<&'a [u8], Option<&'a CurrentRow>>;
+
 /// How to take back one step.
 pub struct Undo {
     key: Box<[u8]>,
     previous: Option<CurrentRow>,
+}
+
+impl CurrentRow {
+    pub fn value(&self, column: &str) -> Option<&Value> {
+        self.values.iter().find(|(name, _)| **name == *column).map(|(_, value)| value)
+    }
+}
+
+impl Undo {
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The row before the step.
+    pub fn previous(&self) -> Option<&CurrentRow> {
+        self.previous.as_ref()
+    }
 }
 
 impl ChangeIndex {
@@ -48,19 +70,25 @@ impl ChangeIndex {
         };
     }
 
-    /// The keys touched since the last call with their rows, for the checkpoint.
-    pub fn take_fresh(&mut self) -> Vec<(Box<[u8]>, Option<CurrentRow>)> {
-        let fresh = std::mem::take(&mut self.fresh);
-        fresh.into_iter().map(|key| (key.clone(), self.rows.get(&key).cloned())).collect()
+    /// The keys touched since the last call (or all there are) with their rows, for the checkpoint. `durable` has the
+    /// rows of keys whose newest change is not durable yet; those keys stay touched.
+    pub fn take(&mut self, all: bool, durable: &HashMapOfRows<'_>) -> Vec<KeyedRow> {
+        let mut keys = std::mem::take(&mut self.fresh);
+        if all {
+            keys.extend(self.rows.keys().cloned());
+            keys.extend(durable.keys().map(|key| Box::from(*key)));
+        }
+        self.fresh.extend(keys.iter().filter(|key| durable.contains_key(&***key)).cloned());
+        let row = |key: &[u8]| match durable.get(key) {
+            Some(row) => row.cloned(),
+            None => self.rows.get(key).cloned(),
+        };
+        keys.iter().map(|key| (key.clone(), row(key))).collect()
     }
 
-    /// Has the next checkpoint take every row.
-    pub fn touch_all(&mut self) {
-        self.fresh.extend(self.rows.keys().cloned());
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = (&[u8], &CurrentRow)> {
-        self.rows.iter().map(|(key, row)| (key.as_ref(), row))
+    /// Has the next checkpoint take some keys.
+    pub fn touch(&mut self, keys: impl Iterator<Item = Box<[u8]>>) {
+        self.fresh.extend(keys);
     }
 
     pub fn restore(&mut self, key: &[u8], row: Option<CurrentRow>) {

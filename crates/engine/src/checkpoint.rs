@@ -5,14 +5,14 @@
 //! replay from that position skips them.
 
 use crate::batch::{Ack, LoggedBatch};
-use crate::changes::CurrentRow;
+use crate::changes::KeyedRow;
 use crate::dedup::Seen;
-use crate::engine::{Engine, Remembered};
+use crate::engine::{Engine, Remembered, Sequencer};
 use crate::error::EngineError;
 use crate::ledger::Ledger;
 use crate::runtime::Runtime;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,6 +37,8 @@ pub(crate) struct CheckpointHeader {
     /// The newest arrival time that the engine has given.
     pub given: i64,
     pub ledgers: BTreeMap<String, Ledger>,
+    /// The spaces of the views whose state is whole in it.
+    pub filled: Vec<u32>,
 }
 
 /// What a checkpoint did.
@@ -53,20 +55,51 @@ pub struct CheckpointOutcome {
 #[derive(Default)]
 struct Extras {
     dedup: Vec<(String, Vec<Seen>)>,
-    changes: Vec<(String, Vec<(Box<[u8]>, Option<CurrentRow>)>)>,
+    changes: Vec<(String, Vec<KeyedRow>)>,
     acks: Vec<(String, Ack)>,
 }
 
 impl Engine {
     /// Writes a checkpoint. Pushes and reads go on meanwhile.
     pub fn checkpoint(&self) -> Result<CheckpointOutcome, EngineError> {
+        self.checkpoint_with(&[])
+    }
+
+    /// Writes a checkpoint in which the views of some more spaces count as filled.
+    pub(crate) fn checkpoint_with(&self, filled: &[u32]) -> Result<CheckpointOutcome, EngineError> {
+        if self.has_failed() {
+            return Err(EngineError::Unavailable(
+                "after a failed write nothing more is made durable: restart to recover".to_owned(),
+            ));
+        }
         let mut memory = self.checkpointing.lock();
         let total = self.store.total_bytes();
         let rewrite = total > REWRITE_FLOOR_BYTES && total > memory.bytes_written * REWRITE_FACTOR;
         if rewrite {
             self.store.begin_rewrite()?;
         }
-        let (header, extras) = self.snapshot(rewrite);
+        let (mut header, extras) = self.snapshot(rewrite);
+        header.filled.extend(filled);
+        let written = self.write_checkpoint(&header, &extras, rewrite);
+        if written.is_err() {
+            // The next one has to write what this one did not.
+            self.put_back(extras);
+        } else {
+            if rewrite {
+                memory.bytes_written = self.store.total_bytes().saturating_sub(total);
+            }
+            memory.previous = memory.position;
+            memory.position = header.position;
+        }
+        written
+    }
+
+    fn write_checkpoint(
+        &self,
+        header: &CheckpointHeader,
+        extras: &Extras,
+        rewrite: bool,
+    ) -> Result<CheckpointOutcome, EngineError> {
         let runtime = self.runtime.read().clone();
         let mut outcome = CheckpointOutcome { position: header.position, ..CheckpointOutcome::default() };
         for view in runtime.iter().flat_map(|runtime| runtime.views.values()) {
@@ -75,64 +108,49 @@ impl Engine {
             outcome.bytes += flushed.bytes;
         }
         self.write_extras(extras, header.position)?;
-        let header_bytes = postcard::to_allocvec(&header).expect("plain data");
-        outcome.id =
-            if rewrite { self.store.commit_rewrite(&header_bytes)? } else { self.store.commit(&header_bytes)? };
-        if rewrite {
-            memory.bytes_written = self.store.total_bytes().saturating_sub(total);
-        }
-        memory.previous = memory.position;
-        memory.position = header.position;
+        let header = postcard::to_allocvec(header).expect("plain data");
+        outcome.id = if rewrite { self.store.commit_rewrite(&header)? } else { self.store.commit(&header)? };
         Ok(outcome)
     }
 
-    /// The position, and what is remembered up to it; only this part holds the pushes up.
+    /// The position, and what is remembered up to it; only this part holds the pushes up. What a push in the queue
+    /// led to is not durable and stays for the next checkpoint.
     fn snapshot(&self, all: bool) -> (CheckpointHeader, Extras) {
         let committer = self.committer.lock();
+        let runtime = self.runtime.read().clone();
+        let ready = runtime.iter().flat_map(|runtime| runtime.views.values()).filter(|view| view.state.is_ready());
         let header = CheckpointHeader {
             position: self.applied_until.load(Ordering::Acquire),
             newest: committer.newest,
             given: self.timeline.given(),
             ledgers: committer.ledgers.iter().map(|(name, ledger)| (name.clone(), ledger.clone())).collect(),
+            filled: ready.map(|view| view.state.space).collect(),
         };
         let mut sequencer = self.sequencer.lock();
-        // What is still in the queue is not durable: it stays for the next checkpoint.
+        let Sequencer { queue, sources, idempotency, .. } = &mut *sequencer;
         let mut extras = Extras::default();
-        let mut waiting_seen: Vec<(String, Seen)> = Vec::new();
-        for pending in &sequencer.queue {
-            waiting_seen.extend(pending.traces.seen.iter().map(|seen| (pending.traces.source.clone(), *seen)));
-        }
-        let queue_is_empty = sequencer.queue.is_empty();
-        for (name, memory) in &mut sequencer.sources {
-            let mut seen: Vec<Seen> = memory.dedup.take_fresh();
+        for (name, memory) in sources {
+            let waiting = || queue.iter().map(|pending| &pending.traces).filter(|traces| traces.source == *name);
+            let in_queue: HashSet<Seen> = waiting().flat_map(|traces| &traces.seen).copied().collect();
+            let fresh = memory.dedup.take_fresh();
+            let (later, mut seen): (Vec<Seen>, Vec<Seen>) = fresh.into_iter().partition(|seen| in_queue.contains(seen));
             if all {
-                seen = memory.dedup.all().collect();
+                seen = memory.dedup.all().filter(|seen| !in_queue.contains(seen)).collect();
             }
-            let waiting = |entry: &Seen| waiting_seen.iter().any(|(source, own)| source == name && own == entry);
-            if !waiting_seen.is_empty() {
-                let (keep, write): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(waiting);
-                memory.dedup.put_back_fresh(keep);
-                seen = write;
-            }
+            memory.dedup.put_back_fresh(later);
             if !seen.is_empty() {
                 extras.dedup.push((name.clone(), seen));
             }
-            // Current rows that are not durable would be wrong after a crash: the log's replay brings them.
-            if queue_is_empty {
-                let fresh = memory.changes.take_fresh();
-                let rows = if all {
-                    memory.changes.all().map(|(key, row)| (key.into(), Some(row.clone()))).collect()
-                } else {
-                    fresh
-                };
-                if !rows.is_empty() {
-                    extras.changes.push((name.clone(), rows));
-                }
-            } else if all {
-                memory.changes.touch_all();
+            // The rows as they were before the first push of the queue that changes them.
+            let mut durable = HashMap::new();
+            for undo in waiting().flat_map(|traces| &traces.changes) {
+                durable.entry(undo.key()).or_insert_with(|| undo.previous());
+            }
+            let rows = memory.changes.take(all, &durable);
+            if !rows.is_empty() {
+                extras.changes.push((name.clone(), rows));
             }
         }
-        let idempotency = &mut sequencer.idempotency;
         let fresh = std::mem::take(&mut idempotency.fresh);
         let keys: Vec<String> = if all { idempotency.order.iter().cloned().collect() } else { fresh };
         for key in keys {
@@ -143,27 +161,39 @@ impl Engine {
         (header, extras)
     }
 
-    fn write_extras(&self, extras: Extras, position: u64) -> Result<(), EngineError> {
+    fn put_back(&self, extras: Extras) {
+        let mut sequencer = self.sequencer.lock();
         for (source, seen) in extras.dedup {
+            sequencer.sources.entry(source).or_default().dedup.put_back_fresh(seen);
+        }
+        for (source, rows) in extras.changes {
+            let memory = sequencer.sources.entry(source).or_default();
+            memory.changes.touch(rows.into_iter().map(|(key, _)| key));
+        }
+        sequencer.idempotency.fresh.extend(extras.acks.into_iter().map(|(key, _)| key));
+    }
+
+    fn write_extras(&self, extras: &Extras, position: u64) -> Result<(), EngineError> {
+        for (source, seen) in &extras.dedup {
             for (part, seen) in seen.chunks(DEDUP_RECORD).enumerate() {
                 let key = [source.as_bytes(), b"\0", &position.to_be_bytes(), &(part as u32).to_be_bytes()].concat();
                 self.store.put(DEDUP_SPACE, &key, &postcard::to_allocvec(seen).expect("plain data"))?;
             }
         }
-        for (source, rows) in extras.changes {
+        for (source, rows) in &extras.changes {
             for (key, row) in rows {
-                let key = [source.as_bytes(), b"\0", &key].concat();
+                let key = [source.as_bytes(), b"\0", key].concat();
                 match row {
                     Some(row) => {
-                        let bytes = postcard::to_allocvec(&row).expect("plain data");
+                        let bytes = postcard::to_allocvec(row).expect("plain data");
                         self.store.put(CHANGES_SPACE, &key, &bytes)?;
                     }
                     None => self.store.delete(CHANGES_SPACE, &key)?,
                 }
             }
         }
-        for (key, ack) in extras.acks {
-            let bytes = postcard::to_allocvec(&ack).expect("plain data");
+        for (key, ack) in &extras.acks {
+            let bytes = postcard::to_allocvec(ack).expect("plain data");
             self.store.put(IDEMPOTENCY_SPACE, key.as_bytes(), &bytes)?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::batch::{Ack, BATCH_RECORD, LoggedBatch};
 use crate::engine::{Committer, Engine, Remembered, Sequencer};
 use crate::error::EngineError;
 use crate::ingest::Traces;
-use crate::limits::MAX_IDEMPOTENCY_KEYS;
+use crate::limits::{MAX_IDEMPOTENCY_KEYS, RETRY_AFTER_MS};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -118,32 +118,43 @@ impl Engine {
             return;
         }
         for (first, pending) in durable {
-            let outcome = self.settle(committer, first, &pending.batch);
-            self.applied_until
-                .store(committer.log.next_sequence().min(end_of(first, &pending.batch)), Ordering::Release);
+            let outcome =
+                if self.has_failed() { Err(stopped()) } else { self.settle(committer, first, &pending.batch) };
             let outcome = outcome.map(|()| pending.batch.header.ack.clone());
-            if let Some(key) = pending.traces.idempotency_key
-                && let Ok(ack) = &outcome
-            {
-                self.sequencer.lock().remember(key, ack.clone(), true);
+            match &outcome {
+                Ok(ack) => {
+                    self.applied_until.store(end_of(first, &pending.batch), Ordering::Release);
+                    if let Some(key) = pending.traces.idempotency_key {
+                        self.sequencer.lock().remember(key, ack.clone(), true);
+                    }
+                }
+                Err(_) => self.timeline.end_write(None),
             }
             pending.ticket.settle(outcome);
         }
     }
 
-    /// Makes a durable batch visible, and keeps the account of it.
+    /// Makes a durable batch visible, and keeps the account of it. Where that fails the log has the batch, and a
+    /// restart brings it; until then nothing more is taken.
     fn settle(&self, committer: &mut Committer, first: u64, batch: &LoggedBatch) -> Result<(), EngineError> {
-        let newest = self.apply_batch(first, batch);
-        let (newest_event, newest_any) = match &newest {
-            Ok(newest) => (newest.event, newest.any),
-            Err(_) => (None, None),
+        let newest = match self.apply_batch(first, batch) {
+            Ok(newest) => newest,
+            Err(error) => {
+                tracing::error!("a durable batch cannot be applied: {error}");
+                self.failed.store(true, Ordering::Release);
+                return Err(error);
+            }
         };
-        self.timeline.end_write(newest_any);
+        self.timeline.end_write(newest.any);
         let ack = &batch.header.ack;
-        committer.ledgers.entry(ack.source.clone()).or_default().add(ack, newest_event);
-        committer.newest = committer.newest.max(newest_any.unwrap_or(i64::MIN));
-        self.keep_quarantined(first, batch)?;
-        newest.map(|_| ())
+        committer.ledgers.entry(ack.source.clone()).or_default().add(ack, newest.event);
+        committer.newest = committer.newest.max(newest.any.unwrap_or(i64::MIN));
+        if let Err(error) = self.keep_quarantined(first, batch) {
+            // The rows are in the log; without another checkpoint a restart brings them to the quarantine.
+            tracing::error!("quarantined rows cannot be listed: {error}");
+            self.failed.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     pub(crate) fn keep_quarantined(&self, first: u64, batch: &LoggedBatch) -> Result<(), EngineError> {
@@ -176,16 +187,25 @@ impl Engine {
         if matches!(error, StoreError::Poisoned) {
             self.failed.store(true, Ordering::Release);
         }
-        let failure = EngineError::from(error);
         let all: Vec<Pending> = refused.into_iter().chain(later).collect();
-        // Newest first, so that each step finds the memory as it left it.
-        for pending in all.into_iter().rev() {
+        // Newest first, so that each step finds the memory as it left it. Only the oldest is to blame.
+        for (place, pending) in all.into_iter().enumerate().rev() {
             sequencer.undo(pending.traces);
             self.timeline.abandon_newest_write();
-            pending.ticket.settle(Err(failure.clone()));
+            let blamed = place == 0 || !matches!(error, StoreError::TooLarge { .. });
+            pending.ticket.settle(Err(if blamed { EngineError::from(error) } else { behind_refused() }));
         }
         sequencer.next_sequence = committer.log.next_sequence();
     }
+}
+
+fn stopped() -> EngineError {
+    EngineError::Unavailable("writing has stopped after a failed write: restart to recover".to_owned())
+}
+
+fn behind_refused() -> EngineError {
+    let what = "a push before this one could not be written, and took this one with it".to_owned();
+    EngineError::Overloaded { what, retry_after_ms: RETRY_AFTER_MS }
 }
 
 fn append(committer: &mut Committer, batch: &LoggedBatch) -> Result<u64, StoreError> {

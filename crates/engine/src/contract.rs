@@ -2,7 +2,7 @@
 
 use crate::decode::{Decoded, Reject};
 use crate::literal::from_text;
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use thalweg_aggregate::{Cell, ColumnReader, Value};
 use thalweg_definition::{Source, SourceKind};
 
@@ -101,8 +101,13 @@ impl Contract {
         operation != column
             && self.arrival != Some(column)
             && !self.keys.contains(&column)
-            && batch.column(operation).as_string::<i32>().iter().nth(row).flatten() == Some("delete")
+            && is_delete(batch, operation, row)
     }
+}
+
+fn is_delete(batch: &RecordBatch, operation: usize, row: usize) -> bool {
+    let operations = batch.column(operation).as_string::<i32>();
+    operations.is_valid(row) && operations.value(row) == "delete"
 }
 
 impl Rule {
@@ -110,10 +115,10 @@ impl Rule {
         if cell.is_null() {
             return if self.required { Err(format!("`{}` is required and is null", self.name)) } else { Ok(()) };
         }
-        if self.min.as_ref().is_some_and(|min| cell.order(&min.as_cell()).is_lt()) {
+        if self.min.as_ref().is_some_and(|min| cell.as_key().order(&min.as_cell().as_key()).is_lt()) {
             return Err(format!("`{}` is below its minimum", self.name));
         }
-        if self.max.as_ref().is_some_and(|max| cell.order(&max.as_cell()).is_gt()) {
+        if self.max.as_ref().is_some_and(|max| cell.as_key().order(&max.as_cell().as_key()).is_gt()) {
             return Err(format!("`{}` is above its maximum", self.name));
         }
         if !self.allowed.is_empty() && !self.allowed.iter().any(|value| cell.order(&value.as_cell()).is_eq()) {

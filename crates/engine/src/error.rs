@@ -24,6 +24,7 @@ pub enum EngineError {
 impl From<&StoreError> for EngineError {
     fn from(error: &StoreError) -> Self {
         match error {
+            StoreError::TooLarge { .. } => Self::Invalid(error.to_string()),
             StoreError::Poisoned | StoreError::DiskFull { .. } => Self::Unavailable(error.to_string()),
             error => Self::Storage(error.to_string()),
         }

@@ -323,10 +323,9 @@ fn before_images(source: &SourceRuntime, before: &[CurrentRow], by: Vec<u32>) ->
     let arrays = source
         .columns
         .iter()
-        .enumerate()
-        .map(|(index, (_, data_type))| {
+        .map(|(name, data_type)| {
             let null = Value::Null;
-            let values: Vec<&Value> = before.iter().map(|row| row.values.get(index).unwrap_or(&null)).collect();
+            let values: Vec<&Value> = before.iter().map(|row| row.value(name).unwrap_or(&null)).collect();
             array_from_values(values.into_iter(), data_type)
         })
         .collect();
@@ -347,7 +346,7 @@ fn before_images(source: &SourceRuntime, before: &[CurrentRow], by: Vec<u32>) ->
 /// Reads the rows of a change source.
 struct ChangeReader {
     keys: Vec<ColumnReader>,
-    all: Vec<ColumnReader>,
+    all: Vec<(Box<str>, ColumnReader)>,
     operation: arrow::array::StringArray,
     times: arrow::array::TimestampMicrosecondArray,
 }
@@ -363,8 +362,11 @@ impl ChangeReader {
             .columns
             .iter()
             .zip(batch.columns())
-            .map(|((_, data_type), column)| ColumnReader::new(column, data_type).map_err(|error| error.to_string()))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|((name, data_type), column)| {
+                let reader = ColumnReader::new(column, data_type).map_err(|error| error.to_string())?;
+                Ok((name.as_str().into(), reader))
+            })
+            .collect::<Result<Vec<_>, String>>()?;
         let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("no column `{name}`"));
         let keys = primary_key
             .iter()
@@ -404,7 +406,7 @@ impl ChangeReader {
         CurrentRow {
             time: self.times.value(row),
             sequence: first_sequence + row as u64,
-            values: self.all.iter().map(|reader| reader.cell(row).to_value()).collect(),
+            values: self.all.iter().map(|(name, reader)| (name.clone(), reader.cell(row).to_value())).collect(),
         }
     }
 }

@@ -29,7 +29,10 @@ pub fn from_json(json: &Json, data_type: &DataType) -> Result<Value, String> {
                 json => json.as_f64(),
             };
             match value {
-                Some(value) if *data_type == DataType::Float32 => Ok(Value::Float(f64::from(value as f32))),
+                Some(value) if *data_type == DataType::Float32 && value.is_finite() => match value as f32 {
+                    narrow if narrow.is_finite() => Ok(Value::Float(f64::from(narrow))),
+                    _ => expected("a number in the range of float32"),
+                },
                 Some(value) => Ok(Value::Float(value)),
                 None => expected("a number, \"NaN\" or \"Infinity\""),
             }

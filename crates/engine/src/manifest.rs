@@ -88,7 +88,8 @@ impl Engine {
 
     /// Declares views filled: their state is made durable, and then they answer reads.
     pub fn finish_builds(&self, views: &[Arc<ViewRuntime>]) -> Result<(), EngineError> {
-        self.checkpoint()?;
+        let spaces: Vec<u32> = views.iter().map(|view| view.state.space).collect();
+        self.checkpoint_with(&spaces)?;
         for view in views {
             self.metadata.view_ready(view.state.space)?;
             view.state.set_ready();

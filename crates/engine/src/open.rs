@@ -101,7 +101,8 @@ impl Engine {
             failed: AtomicBool::new(false),
             checkpointing: Mutex::new(CheckpointMemory {
                 position: header.position,
-                previous: header.position,
+                // Until the next checkpoint the one before this one may still be needed, and the log from there.
+                previous: 0,
                 bytes_written: 0,
             }),
             settings,
@@ -119,20 +120,23 @@ impl Engine {
         log_begins: u64,
         recovered: &mut Recovered,
     ) -> Result<(), EngineError> {
-        // Without a checkpoint the state is what the log alone gives, unless the log has been cut already.
-        let lost = recovered.checkpoint.is_none() && log_begins > 1;
+        // Between what the checkpoint has and what the log has left there may be a gap: without a checkpoint, or with
+        // an older one than the log was cut for.
+        let lost = log_begins > header.position;
         let mut states: HashMap<String, StateOf> = HashMap::new();
         for record in self.metadata.views()? {
-            let ready = record.status == ViewStatus::Ready && !lost;
+            let whole = recovered.checkpoint.is_none() || header.filled.contains(&record.space);
+            let ready = record.status == ViewStatus::Ready && whole && !lost;
             if !ready {
                 recovered.to_build.push(record.name.clone());
+                self.metadata.view_building(record.space)?;
             }
             states.insert(record.name, (record.state_key, Arc::new(ViewState::new(record.space, ready))));
         }
         if lost {
             recovered
                 .warnings
-                .push("no checkpoint is usable: the state of every view is filled again from history".to_owned());
+                .push("no checkpoint reaches the log: the state of every view is filled again from history".to_owned());
         }
         let checked = Arc::new(in_force.checked);
         let runtime = Arc::new(Runtime::new(in_force.version, in_force.hash, checked, &states, &*self.expressions)?);
@@ -141,7 +145,6 @@ impl Engine {
             self.load_checkpoint(&runtime, recovered)?;
         }
         self.replay(header.position, recovered)?;
-        // A view that is half filled starts over, and takes from the log only what comes now.
         Ok(())
     }
 

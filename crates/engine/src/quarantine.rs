@@ -30,22 +30,26 @@ impl Engine {
             let rows: Vec<StoredQuarantine> = waiting.into_iter().filter(|row| row.id <= last).collect();
             let Some(newest) = rows.last().map(|row| row.id) else { return Ok(total) };
             after = newest;
-            let mut lines = Vec::new();
-            for row in &rows {
-                // A raw row may have been sent over several lines.
-                lines.extend(row.row.raw.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
-                lines.push(b'\n');
+            // Each row is a push with a key of its own, so that none is counted twice, even where marking them as
+            // replayed is cut off; one commit takes them all.
+            let tickets = rows
+                .iter()
+                .map(|row| {
+                    let idempotency_key = Some(format!("quarantine-{}", row.id));
+                    // An object may have been sent over several lines; inside text JSON has no line ends.
+                    let line: Vec<u8> =
+                        row.row.raw.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect();
+                    let input = Input::Lines(&line);
+                    self.submit(PushRequest { source, input, idempotency_key, backfill: false })
+                })
+                .collect::<Vec<_>>();
+            self.commit_pending();
+            let mut replayed = Vec::with_capacity(rows.len());
+            for (row, ticket) in rows.iter().zip(tickets) {
+                total.add(ticket?.wait()?);
+                replayed.push(row.id);
             }
-            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-            // The same rows are never counted twice, even where marking them as replayed is cut off.
-            let key = format!("quarantine-{source}-{}-{newest}", ids[0]);
-            total.add(self.push(PushRequest {
-                source,
-                input: Input::Lines(&lines),
-                idempotency_key: Some(key),
-                backfill: false,
-            })?);
-            self.metadata.mark_replayed(&ids)?;
+            self.metadata.mark_replayed(&replayed)?;
         }
     }
 }

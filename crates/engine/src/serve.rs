@@ -82,9 +82,10 @@ impl Engine {
             }
         };
         let rows = rows_of(&request)?;
-        let moment = self.timeline.moment();
-        let q = request.as_of.unwrap_or(moment.now);
-        let cut = q.min(moment.known_before);
+        let now = self.timeline.query_time();
+        let q = request.as_of.unwrap_or(now);
+        // A read of the future knows what is known now.
+        let cut = q.min(now);
         let keys = columns(&service.plan.keys, &request.entities, "entities")?;
         let asked = columns(&service.plan.request, &request.request, "request")?;
         let asked = cast_request(&service, asked)?;

@@ -53,15 +53,6 @@ pub enum ClockMode {
     Events,
 }
 
-/// When a read is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// The query time of a read that names none.
-    pub now: i64,
-    /// Every row that arrived before this has been applied: a read at a later time knows just these.
-    pub known_before: i64,
-}
-
 pub struct Timeline {
     clock: Arc<dyn Clock>,
     mode: ClockMode,
@@ -75,8 +66,16 @@ struct State {
     given: i64,
     /// The latest query time answered.
     asked: i64,
-    /// The first arrival time of each write in flight, in the order of acceptance.
-    in_flight: VecDeque<i64>,
+    /// The writes in flight, in the order of acceptance.
+    in_flight: VecDeque<Write>,
+}
+
+/// A write in flight.
+struct Write {
+    /// The first arrival time of its rows.
+    first: i64,
+    /// The latest arrival time given before it.
+    given_before: i64,
 }
 
 impl Timeline {
@@ -89,7 +88,9 @@ impl Timeline {
     /// Takes up what is known from before a restart: the latest time accepted, and the latest arrival time given.
     pub fn resume(&self, latest: i64, given: i64) {
         let mut state = self.state.lock();
-        state.latest = state.latest.max(latest);
+        if self.mode == ClockMode::Events {
+            state.latest = state.latest.max(latest);
+        }
         state.given = state.given.max(given);
     }
 
@@ -103,7 +104,8 @@ impl Timeline {
     pub fn begin_write(&self, times: impl Iterator<Item = i64>) -> Vec<i64> {
         let mut state = self.state.lock();
         let first = self.next_arrival(&mut state);
-        state.in_flight.push_back(first);
+        let given_before = state.given;
+        state.in_flight.push_back(Write { first, given_before });
         let mut last = first;
         let arrivals = times
             .map(|time| {
@@ -121,7 +123,8 @@ impl Timeline {
     pub fn begin_write_declared(&self) {
         let mut state = self.state.lock();
         let first = self.next_arrival(&mut state);
-        state.in_flight.push_back(first);
+        let given_before = state.given;
+        state.in_flight.push_back(Write { first, given_before });
     }
 
     fn next_arrival(&self, state: &mut State) -> i64 {
@@ -146,24 +149,24 @@ impl Timeline {
 
     /// Gives up the newest write in flight: it never happened.
     pub fn abandon_newest_write(&self) {
-        self.state.lock().in_flight.pop_back();
+        let mut state = self.state.lock();
+        if let Some(write) = state.in_flight.pop_back() {
+            state.given = write.given_before;
+        }
     }
 
-    /// The moment of a read.
-    pub fn moment(&self) -> Moment {
+    /// The query time of a live read: just past everything that can be read, and never past a write in flight.
+    pub fn query_time(&self) -> i64 {
         let mut state = self.state.lock();
         if self.mode == ClockMode::System {
             state.latest = state.latest.max(self.clock.now());
         }
-        let moment = match state.in_flight.front() {
-            Some(first) => Moment { now: *first, known_before: *first },
-            None => Moment {
-                now: state.latest.max(state.given.saturating_add(1)),
-                known_before: state.latest.max(state.given).saturating_add(1),
-            },
+        let q = match state.in_flight.front() {
+            Some(write) => write.first,
+            None => state.latest.max(state.given).saturating_add(1),
         };
-        state.asked = state.asked.max(moment.now);
-        moment
+        state.asked = state.asked.max(q);
+        q
     }
 
     /// The clock, without asking for anything.
@@ -171,7 +174,7 @@ impl Timeline {
         let state = self.state.lock();
         match self.mode {
             ClockMode::System => state.latest.max(self.clock.now()),
-            ClockMode::Events => state.latest.max(state.given),
+            ClockMode::Events => state.latest,
         }
     }
 

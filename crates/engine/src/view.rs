@@ -6,7 +6,7 @@
 use crate::error::EngineError;
 use crate::limits::SHARDS;
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -35,6 +35,8 @@ pub struct ViewState {
     /// Words packed since memory was last counted.
     grown: AtomicU64,
     epoch: AtomicU32,
+    /// While the view is filled: rows taken back before history brought them, by entity key and sequence.
+    early_retractions: Mutex<HashMap<(Box<[u8]>, u64), (i64, i64)>>,
 }
 
 struct Slot {
@@ -75,6 +77,7 @@ impl ViewState {
             non_finite: AtomicU64::new(0),
             grown: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
+            early_retractions: Mutex::default(),
         }
     }
 
@@ -83,7 +86,21 @@ impl ViewState {
     }
 
     pub fn set_ready(&self) {
+        self.early_retractions.lock().clear();
         self.ready.store(true, Ordering::Release);
+    }
+
+    /// Remembers what takes back a row that history has not brought yet. To be called with the entity locked.
+    pub fn retract_early(&self, key: &[u8], sequence: u64, time: i64, arrival: i64) {
+        if !self.is_ready() {
+            self.early_retractions.lock().insert((key.into(), sequence), (time, arrival));
+        }
+    }
+
+    /// What takes back a row that history brings only now. To be called with the entity locked.
+    pub fn early_retraction(&self, key: &[u8], sequence: u64) -> Option<(i64, i64)> {
+        let mut early = self.early_retractions.lock();
+        if early.is_empty() { None } else { early.remove(&(key.into(), sequence)) }
     }
 
     pub fn entities(&self) -> usize {
@@ -158,7 +175,8 @@ impl ViewState {
         let state = EntityState::decode(plan, value).map_err(|error| error.to_string())?;
         let newest = state.newest(plan);
         let held = Held { state: hot.then(|| Box::new(state)), location: Some(at), gone: false, newest };
-        let slot = Arc::new(Slot { held: RwLock::new(held), touched: AtomicU32::new(0), dirty: AtomicBool::new(false) });
+        let slot =
+            Arc::new(Slot { held: RwLock::new(held), touched: AtomicU32::new(0), dirty: AtomicBool::new(false) });
         self.shard(key).write().insert(key.into(), slot);
         Ok(())
     }
@@ -205,11 +223,13 @@ impl ViewState {
                 None => !past,
             };
             if !left && !held.gone {
-                held.gone = true;
-                self.forget(held.newest);
                 if held.location.is_some() {
                     store.delete(self.space, &key)?;
                 }
+                held.gone = true;
+                // What went was older than this; `newest` may be the time of what took a row back.
+                let horizon = plan.retention.map_or(i64::MIN, |retention| now.saturating_sub(retention));
+                self.forget(held.newest.min(horizon.saturating_sub(1)));
                 removed += 1;
                 drop(held);
                 self.shard(&key).write().remove(&key);
@@ -263,7 +283,11 @@ impl ViewState {
     fn each(&self, wanted: impl Fn(&Slot) -> bool) -> impl Iterator<Item = (Box<[u8]>, Arc<Slot>)> {
         self.shards.iter().flat_map(move |shard| {
             let shard = shard.read();
-            shard.iter().filter(|(_, slot)| wanted(slot)).map(|(key, slot)| (key.clone(), slot.clone())).collect::<Vec<_>>()
+            shard
+                .iter()
+                .filter(|(_, slot)| wanted(slot))
+                .map(|(key, slot)| (key.clone(), slot.clone()))
+                .collect::<Vec<_>>()
         })
     }
 

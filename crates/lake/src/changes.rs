@@ -57,12 +57,8 @@ impl<'a, P: Copy> Changes<'a, P> {
 
     /// Takes up a batch; `places` are the rows that it added.
     pub(crate) fn take(&mut self, batch: &RecordBatch, times: &Times, places: &[Option<P>]) -> Result<()> {
-        let columns = self
-            .key
-            .keys
-            .iter()
-            .map(|key| column(batch, &key.name).cloned())
-            .collect::<Result<Vec<ArrayRef>>>()?;
+        let columns =
+            self.key.keys.iter().map(|key| column(batch, &key.name).cloned()).collect::<Result<Vec<ArrayRef>>>()?;
         let encoder = KeyEncoder::new(&self.key, &columns).map_err(LakeError::Storage)?;
         let mut key = Vec::new();
         for (row, place) in places.iter().enumerate() {

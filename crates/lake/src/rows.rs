@@ -32,8 +32,8 @@ pub struct ChangeHistory {
 /// Reads the columns of all rows before a log sequence. Which change takes a row back is known only by looking at all
 /// of them, so all are held in memory.
 pub async fn read_changes(history: &History, source: &Source, columns: &[String], until: u64) -> Result<ChangeHistory> {
-    let mut changes: Changes<'_, u32> = Changes::of(source)
-        .ok_or_else(|| LakeError::Invalid(format!("`{}` is no change source", source.name)))?;
+    let mut changes: Changes<'_, u32> =
+        Changes::of(source).ok_or_else(|| LakeError::Invalid(format!("`{}` is no change source", source.name)))?;
     let mut names = columns.to_vec();
     let own: Vec<String> = changes.columns().map(str::to_owned).collect();
     for name in [source.timestamp.clone(), ARRIVAL.to_owned(), SEQUENCE.to_owned()].into_iter().chain(own) {
@@ -71,9 +71,8 @@ pub(crate) fn times(source: &Source, batch: &RecordBatch) -> Result<Times> {
     };
     let arrivals = column(ARRIVAL)?.as_primitive::<TimestampMicrosecondType>().values().to_vec();
     let events = column(&source.timestamp)?.as_primitive::<TimestampMicrosecondType>();
-    let events = (0..events.len())
-        .map(|row| if events.is_null(row) { arrivals[row] } else { events.value(row) })
-        .collect();
+    let events =
+        (0..events.len()).map(|row| if events.is_null(row) { arrivals[row] } else { events.value(row) }).collect();
     let sequences = column(SEQUENCE)?.as_primitive::<Int64Type>();
     let sequences = sequences.values().iter().map(|sequence| *sequence as u64).collect();
     Ok(Times { events, arrivals, sequences })

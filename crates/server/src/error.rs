@@ -18,7 +18,9 @@ pub enum ServerError {
     #[error(transparent)]
     Definition(#[from] DefinitionError),
     /// The manifest changes what existing features mean, and that was not allowed.
-    #[error("{0}\nthis changes what existing features mean: give new features new names, or apply with --allow-breaking")]
+    #[error(
+        "{0}\nthis changes what existing features mean: give new features new names, or apply with --allow-breaking"
+    )]
     Breaking(String),
     #[error("{0}")]
     NotFound(String),

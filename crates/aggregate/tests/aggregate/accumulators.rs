@@ -14,7 +14,7 @@ fn some_rows(random: &mut Random) -> Vec<Row> {
         .map(|sequence| {
             let value = if random.chance(15) { Value::Null } else { Value::Int(random.between(-5, 6)) };
             let mut row = row(random.between(-20, 20), sequence, "whole", value);
-            row.values[3] = if random.chance(15) { Value::Null } else { text(random.pick(&words)) };
+            row.values[3] = if random.chance(15) { Value::Null } else { text(random.pick::<&str>(&words[..])) };
             row.keep = random.chance(70);
             row
         })

@@ -11,7 +11,7 @@ fn finite() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |value| value.is_finite()),
         (-1000i32..1000).prop_map(f64::from),
-        (-1.0e3..1.0e3f64),
+        -1.0e3..1.0e3f64,
         ((0u64..1 << 52).prop_map(f64::from_bits), any::<bool>()).prop_map(signed),
         ((0u64..1 << 53).prop_map(|down| f64::from_bits(f64::MAX.to_bits() - down)), any::<bool>()).prop_map(signed),
         ((-1074i32..1024).prop_map(|power| 2f64.powi(power)), any::<bool>()).prop_map(signed),

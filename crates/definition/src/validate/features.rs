@@ -8,6 +8,8 @@ use crate::model::Feature;
 use crate::types::DataType;
 use crate::window::Window;
 
+/// Below it the bins of a sketch would be too many to number.
+const MIN_RELATIVE_ERROR: f64 = 0.000_001;
 /// Largest `ddof`.
 const MAX_DDOF: u32 = 1_000;
 
@@ -96,9 +98,9 @@ fn check_parameters(object: &str, aggregation: &Aggregation, problems: &mut Prob
             if !(0.0..=1.0).contains(quantile) {
                 problems.add(object, format!("`{name}` has quantile = {quantile}"), "use 0 <= quantile <= 1");
             }
-            if !(*relative_error > 0.0 && *relative_error < 1.0) {
+            if !(MIN_RELATIVE_ERROR..1.0).contains(relative_error) {
                 let rule = format!("`{name}` has relative_error = {relative_error}");
-                problems.add(object, rule, "use 0 < relative_error < 1, such as 0.01");
+                problems.add(object, rule, "use 0.000001 <= relative_error < 1, such as 0.01");
             }
         }
         Aggregation::Var { ddof } | Aggregation::Std { ddof } => {

@@ -47,6 +47,10 @@ pub(super) fn check(source: &Source, types: &dyn ExpressionTypes, problems: &mut
         let columns = source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
         let scope = Scope { columns, broken: Vec::new() };
         scope.check_condition(&object, "the filter", filter, types, problems);
+        if source.is_change() {
+            let rule = "a change source cannot have a filter: a row that no longer passes would stay for ever";
+            problems.add(&object, rule, "move the filter to the views over the source");
+        }
     }
 }
 

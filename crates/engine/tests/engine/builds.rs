@@ -1,15 +1,15 @@
 //! A view that is added later and filled from history says what it would have said from the start.
 
 use crate::support::{
-    NEW_YEAR, Random, SeedNote, USERS, World, change_source, everything, finish, ids, ids_view, logged, manifest,
-    mixed_view, push, random_orders, read, source, status, views,
+    NEW_YEAR, Random, SeedNote, USERS, World, change_source, counts, everything, finish, ids, ids_view, logged,
+    manifest, mixed_view, order, push, random_orders, read, source, status, views,
 };
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use serde_json::json;
 use thalweg_aggregate::Status;
 use thalweg_definition::{HOUR, Manifest};
-use thalweg_engine::{ARRIVAL, Clock, Engine};
+use thalweg_engine::{ARRIVAL, Clock, Engine, RowLife};
 
 fn first() -> Manifest {
     manifest(vec![source("orders")], vec![ids_view("v", "orders")])
@@ -107,10 +107,10 @@ fn a_build_cut_off_by_a_crash_starts_over() {
 }
 
 #[test]
-fn a_manifest_that_does_not_run_changes_nothing() {
+fn a_manifest_applied_again_keeps_every_state() {
     let world = World::new();
     let engine = world.start(first());
-    push(&engine, "orders", &crate::support::order("ann", 1, NEW_YEAR - 5));
+    push(&engine, "orders", &order("ann", 1, NEW_YEAR - 5));
     let before = engine.runtime().expect("a manifest").version;
     let applied = world.apply(&engine, first());
     assert_eq!(applied.to_build, [""; 0], "nothing has changed");
@@ -147,12 +147,11 @@ fn a_view_over_changes_takes_what_the_log_brings_after_history() {
     push(&engine, "orders", &change("insert", 1));
     let applied = world.apply(&engine, changed(true));
     let rows = logged(&engine)[0].1.rows.clone();
-    let life =
-        thalweg_engine::RowLife { time: NEW_YEAR - 5, arrival: NEW_YEAR, sequence: 1, retracted: None };
+    let life = RowLife { time: NEW_YEAR - 5, arrival: NEW_YEAR, sequence: 1, retracted: None };
     let view = &views(&engine, &applied.to_build)[0];
     engine.backfill_change(view, "orders", &rows, &[life]).expect("history is taken");
     push(&engine, "orders", &json!([change("insert", 2), change("delete", 1)]));
     finish(&engine, &applied.to_build);
     assert_eq!(ids(&engine, "ann"), [2]);
-    assert_eq!(crate::support::counts(&read(&engine, "w.ids", "ann")).into_keys().collect::<Vec<_>>(), [2]);
+    assert_eq!(counts(&read(&engine, "w.ids", "ann")).into_keys().collect::<Vec<_>>(), [2]);
 }

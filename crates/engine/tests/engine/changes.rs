@@ -12,7 +12,8 @@ use thalweg_definition::{Aggregation, HOUR, Manifest, Window};
 use thalweg_engine::{Clock, Engine};
 
 fn changed() -> Manifest {
-    let most = view("most", "orders", vec![feature("amount", Aggregation::Max, Some("amount"), vec![Window::Unbounded])]);
+    let most =
+        view("most", "orders", vec![feature("amount", Aggregation::Max, Some("amount"), vec![Window::Unbounded])]);
     manifest(vec![change_source("orders")], vec![most, ids_view("v", "orders")])
 }
 
@@ -30,7 +31,11 @@ fn most(engine: &Engine, user: &str) -> Option<f64> {
 fn an_update_takes_the_row_before_it_back() {
     let world = World::new();
     let engine = world.start(changed());
-    push(&engine, "orders", &json!([change("insert", "ann", 1, NEW_YEAR - 9, 5.0), change("insert", "ann", 2, NEW_YEAR - 8, 9.0)]));
+    push(
+        &engine,
+        "orders",
+        &json!([change("insert", "ann", 1, NEW_YEAR - 9, 5.0), change("insert", "ann", 2, NEW_YEAR - 8, 9.0)]),
+    );
     assert_eq!(most(&engine, "ann"), Some(9.0));
     push(&engine, "orders", &change("update", "ann", 2, NEW_YEAR - 7, 3.0));
     assert_eq!((most(&engine, "ann"), ids(&engine, "ann")), (Some(5.0), vec![1, 2]));
@@ -167,7 +172,7 @@ fn random_changes_leave_what_the_table_holds_across_crashes() {
                 _ => {}
             }
             for (user, name) in USERS.iter().enumerate().take(3) {
-                let own = || table.iter().filter(|(_, (owner, _))| *owner == user);
+                let own = || table.iter().filter(move |(_, (owner, _))| *owner == user);
                 let wanted: Vec<i64> = own().map(|(id, _)| *id).collect();
                 assert_eq!(ids(&engine, name), wanted, "{name}");
                 let highest = own().map(|(_, (_, amount))| *amount).max_by(f64::total_cmp);

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use thalweg_engine::{Engine, EngineError};
+use thalweg_engine::{Ack, Engine, EngineError};
 
 const SEEDS: u64 = 100;
 const LIVES: u64 = 3;
@@ -21,7 +21,8 @@ struct Sent {
 impl Sent {
     fn random(random: &mut Random, number: i64, always_keyed: bool) -> Self {
         let keyed = always_keyed || random.below(2) == 0;
-        let rows = (0..1 + random.below(4) as i64).map(|row| (random.below(USERS.len() as u64) as usize, number * 10 + row));
+        let rows =
+            (0..1 + random.below(4) as i64).map(|row| (random.below(USERS.len() as u64) as usize, number * 10 + row));
         Self { rows: rows.collect(), key: keyed.then(|| format!("push {number}")) }
     }
 
@@ -29,7 +30,7 @@ impl Sent {
         json!(self.rows.iter().map(|(user, id)| order(USERS[*user], *id, NEW_YEAR - 1 - id)).collect::<Vec<_>>())
     }
 
-    fn push(&self, engine: &Engine) -> Result<thalweg_engine::Ack, EngineError> {
+    fn push(&self, engine: &Engine) -> Result<Ack, EngineError> {
         push_with_key(engine, "orders", &self.body(), self.key.as_deref())
     }
 }
@@ -44,7 +45,13 @@ fn held(engine: &Engine) -> BTreeMap<(usize, i64), i64> {
 }
 
 /// Does things until the power fails; returns the push that was not acknowledged, if it was one.
-fn live(engine: &Engine, random: &mut Random, next: &mut i64, always_keyed: bool, sure: &mut Vec<Sent>) -> Option<Sent> {
+fn live(
+    engine: &Engine,
+    random: &mut Random,
+    next: &mut i64,
+    always_keyed: bool,
+    sure: &mut Vec<Sent>,
+) -> Option<Sent> {
     for _ in 0..60 {
         let done = match random.below(10) {
             0 => engine.checkpoint().map(|_| ()),

@@ -1,7 +1,8 @@
 //! A disk that is full refuses and goes on; a sync that fails stops the writing.
 
 use crate::support::{
-    NEW_YEAR, World, change_source, counted, deduplicating, ids, ids_view, manifest, order, push, push_with_key, request,
+    NEW_YEAR, SeedNote, World, change_source, counted, deduplicating, ids, ids_view, manifest, order, push,
+    push_with_key, request,
 };
 use serde_json::json;
 
@@ -33,7 +34,8 @@ fn a_push_refused_by_a_full_disk_never_happened() {
 
 #[test]
 fn of_a_group_those_before_the_full_disk_are_kept_and_those_after_are_refused() {
-    let world = World::new();
+    let mut world = World::new();
+    world.settings.log_segment_bytes = 1 << 20;
     let engine = world.start(deduplicating());
     push(&engine, "orders", &order("ann", 1, NEW_YEAR - 5));
     let before = world.disk.used();
@@ -79,7 +81,7 @@ fn a_refused_change_leaves_the_row_before_it() {
 fn a_failed_sync_stops_the_writing_until_a_restart() {
     println!("seeds 0 to 19");
     for seed in 0..20 {
-        let _note = crate::support::SeedNote(seed);
+        let _note = SeedNote(seed);
         let world = World::new();
         let engine = world.start(counted());
         push(&engine, "orders", &order("ann", 1, NEW_YEAR - 5));

@@ -1,7 +1,7 @@
 //! An expression language as small as the tests need: a column, or a column compared with a number or a text
 //! (`amount > 0`, `status = 'open'`).
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType as ArrowType, Float64Type};
 use std::sync::Arc;
 use thalweg_aggregate::{Expression, Expressions};

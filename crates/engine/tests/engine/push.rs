@@ -106,7 +106,8 @@ fn bad_rows_are_set_aside_and_come_back_when_the_rule_is_mended() {
     ]);
     let ack = push(&engine, "orders", &rows);
     assert_eq!((ack.read, ack.applied, ack.quarantined), (5, 1, 4));
-    let places: Vec<(u32, Option<&str>)> = ack.errors.iter().map(|error| (error.row, error.column.as_deref())).collect();
+    let places: Vec<(u32, Option<&str>)> =
+        ack.errors.iter().map(|error| (error.row, error.column.as_deref())).collect();
     assert_eq!(places, [(1, Some("at")), (2, Some("user")), (3, Some("units")), (4, None)]);
     let held = engine.quarantined("orders", 10, 0).expect("the quarantine");
     assert_eq!(held.len(), 4);

@@ -1,8 +1,8 @@
 //! A restart changes no answer: from a checkpoint, from the log, from both, with entities hot or cold.
 
 use crate::support::{
-    ALL, NEW_YEAR, Random, SeedNote, USERS, World, deduplicating, everything, ids, ids_view, manifest,
-    mixed_view, order, push, push_with_key, random_orders, read, source, status,
+    ALL, NEW_YEAR, Random, SeedNote, USERS, World, deduplicating, everything, ids, ids_view, manifest, mixed_view,
+    order, push, push_with_key, random_orders, read, source, status,
 };
 use thalweg_aggregate::Status;
 use thalweg_definition::{HOUR, Manifest};
@@ -117,8 +117,8 @@ fn the_log_is_cut_only_where_nobody_needs_it() {
     let world = World::new();
     let engine = world.start(mixed());
     let mut random = Random(1);
-    let fill = |random: &mut Random, first_id| {
-        for number in 0..40 {
+    let fill = |random: &mut Random, first_id: i64| {
+        for number in 0..40i64 {
             push(&engine, "orders", &random_orders(random, first_id + number * 10, world.clock.now()));
         }
     };

@@ -11,12 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 use thalweg_aggregate::Status;
 use thalweg_definition::{
-    About, Aggregation, CheckedManifest, Column, DAY, DataType, Dedup, Duration, Entity, Feature, FeatureView, HOUR, Manifest,
-    Source, SourceKind, Window, validate, view_state_key,
+    About, Aggregation, CheckedManifest, Column, DAY, DataType, Dedup, Duration, Entity, Feature, FeatureView, HOUR,
+    Manifest, Source, SourceKind, Window, validate, view_state_key,
 };
 use thalweg_engine::{
-    Ack, AppliedManifest, Clock, Components, Engine, EngineError, EngineSettings, FeatureRequest, FeatureResponse, InForce,
-    Input, LoggedBatch, ManualClock, NewManifest, PushRequest, Recovered, ViewRuntime, Wanted,
+    Ack, AppliedManifest, Clock, Components, Engine, EngineError, EngineSettings, FeatureRequest, FeatureResponse,
+    InForce, Input, LoggedBatch, ManualClock, NewManifest, PushRequest, Recovered, ViewRuntime, Wanted,
 };
 use thalweg_store::{Disk, FaultyDisk, Metadata};
 

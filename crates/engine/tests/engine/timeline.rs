@@ -2,8 +2,8 @@
 
 use crate::expressions::Tiny;
 use crate::support::{
-    NEW_YEAR, World, backfill, column, counted, counts, finish, ids, ids_view, logged, manifest, order, push, read, request, source,
-    try_read,
+    NEW_YEAR, World, backfill, column, counted, counts, finish, ids, ids_view, logged, manifest, order, push, read,
+    request, source, try_read,
 };
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
@@ -144,7 +144,8 @@ fn rows_of_one_push_arrive_one_after_the_other_by_the_clock_of_events() {
     let world = by_events();
     let engine = world.start(counted());
     let t = NEW_YEAR - 100 * DAY;
-    let rows: Vec<_> = [t, t + HOUR, t - HOUR, t + 2 * HOUR].into_iter().zip(1..).map(|(at, id)| order("ann", id, at)).collect();
+    let rows: Vec<_> =
+        [t, t + HOUR, t - HOUR, t + 2 * HOUR].into_iter().zip(1..).map(|(at, id)| order("ann", id, at)).collect();
     push(&engine, "orders", &json!(rows));
     let arrived: Vec<i64> = all_arrivals(&engine);
     assert_eq!(arrived, [t, t + HOUR, t + HOUR, t + 2 * HOUR]);

@@ -82,15 +82,7 @@ pub(super) async fn gather(
         for (source, used) in &task.sources {
             let changes = Changes::of(source);
             let request = read_request(task, source, used, changes.as_ref(), earliest, latest, expressions)?;
-            let mut taker = Taker {
-                task,
-                keys: &keys,
-                source,
-                reducer: request.1,
-                changes,
-                latest,
-                rows: &mut rows,
-            };
+            let mut taker = Taker { task, keys: &keys, source, reducer: request.1, changes, latest, rows: &mut rows };
             let mut stream = history.read(source, &request.0).await?;
             while let Some(batch) = stream.next().await {
                 stop_if_cancelled(cancel)?;

@@ -112,9 +112,7 @@ fn a_row_that_fails_is_null_and_the_others_keep_their_values() {
 
 #[test]
 fn dotted_names_are_evaluated() {
-
-    let columns =
-        [("spend.total_7d".to_owned(), DataType::Float64), ("request.x".to_owned(), DataType::Float64)];
+    let columns = [("spend.total_7d".to_owned(), DataType::Float64), ("request.x".to_owned(), DataType::Float64)];
     let compiled = SqlExpressions::new().compile("spend.total_7d / request.x", &columns).unwrap();
     let batch = RecordBatch::try_from_iter([
         ("spend.total_7d", Arc::new(Float64Array::from(vec![6.0, 9.0])) as ArrayRef),

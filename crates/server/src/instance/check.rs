@@ -134,7 +134,8 @@ impl Instance {
     }
 
     fn mismatch(&self, service: &str, feature: &str, pair: &Compared, spine: &RecordBatch, row: usize) -> Mismatch {
-        let time = spine.column_by_name(AS_OF).map_or(0, |times| times.as_primitive::<TimestampMicrosecondType>().value(row));
+        let time =
+            spine.column_by_name(AS_OF).map_or(0, |times| times.as_primitive::<TimestampMicrosecondType>().value(row));
         let entity = spine
             .schema()
             .fields()
@@ -176,7 +177,8 @@ impl Instance {
         let mut events = Vec::new();
         for source in &view.definition.sources {
             let definition = &runtime.sources[source].definition;
-            let rows = self.block_on(thalweg_lake::entity_rows(&self.history, definition, &keys, time, EVENTS_SHOWN))?;
+            let rows =
+                self.block_on(thalweg_lake::entity_rows(&self.history, definition, &keys, time, EVENTS_SHOWN))?;
             events.extend((0..rows.num_rows()).map(|row| {
                 let schema = rows.schema();
                 let cells = schema.fields().iter().zip(rows.columns());
@@ -257,7 +259,8 @@ fn without_features(served: &RecordBatch, features: &[String]) -> Result<RecordB
     let answers = |name: &str| {
         names.iter().any(|own| name == own || name.strip_suffix("__status").is_some_and(|base| base == own))
     };
-    let asking: Vec<usize> = (0..served.num_columns()).filter(|at| !answers(served.schema().field(*at).name())).collect();
+    let asking: Vec<usize> =
+        (0..served.num_columns()).filter(|at| !answers(served.schema().field(*at).name())).collect();
     served.project(&asking)
 }
 
@@ -268,8 +271,10 @@ fn served_files(directory: &Path) -> Result<Vec<ServedFiles>, ServerError> {
     let mut found = Vec::new();
     for service in listed(directory)? {
         for hash in listed(&service)? {
-            let files: Vec<PathBuf> =
-                listed(&hash)?.into_iter().filter(|file| file.extension().is_some_and(|end| end == "parquet")).collect();
+            let files: Vec<PathBuf> = listed(&hash)?
+                .into_iter()
+                .filter(|file| file.extension().is_some_and(|end| end == "parquet"))
+                .collect();
             found.push((name_of(&service), name_of(&hash), files));
         }
     }

@@ -55,8 +55,7 @@ impl Instance {
         let state_keys = state_keys(&checked, &self.expressions);
         let Compiled { json, protobuf, hash, .. } = compiled;
         let note = String::new();
-        let applied =
-            self.engine.apply_manifest(NewManifest { checked, hash, json, protobuf, note, state_keys })?;
+        let applied = self.engine.apply_manifest(NewManifest { checked, hash, json, protobuf, note, state_keys })?;
         outcome.version = Some(applied.version);
         tracing::info!(version = applied.version, hash = outcome.hash, "applied");
         self.build_views(applied.to_build.clone(), applied.history_until)?;
@@ -90,10 +89,7 @@ impl Instance {
     }
 
     /// A version's definitions, checked again.
-    pub(super) fn checked_manifest(
-        &self,
-        version: Option<u64>,
-    ) -> Result<(Arc<CheckedManifest>, String), ServerError> {
+    pub(super) fn checked_manifest(&self, version: Option<u64>) -> Result<(Arc<CheckedManifest>, String), ServerError> {
         let runtime = self.engine.runtime()?;
         if version.is_none_or(|version| version == runtime.version) {
             return Ok((runtime.checked.clone(), runtime.hash.clone()));
@@ -114,7 +110,9 @@ impl Instance {
                 ServerError::NotFound("nothing is defined yet: run `thalweg apply` in your project".to_owned())
             }),
             Some(version) => metadata.manifest(version)?.ok_or_else(|| {
-                ServerError::NotFound(format!("there is no manifest version {version}: list them with `thalweg versions`"))
+                ServerError::NotFound(format!(
+                    "there is no manifest version {version}: list them with `thalweg versions`"
+                ))
             }),
         }
     }
@@ -170,10 +168,7 @@ impl Instance {
 }
 
 /// The manifest that was in force when the process last ran.
-pub(super) fn in_force(
-    metadata: &Metadata,
-    expressions: &SqlExpressions,
-) -> Result<Option<InForce>, ServerError> {
+pub(super) fn in_force(metadata: &Metadata, expressions: &SqlExpressions) -> Result<Option<InForce>, ServerError> {
     let Some(stored) = metadata.current_manifest()? else { return Ok(None) };
     let checked = check_stored(&stored, expressions)?;
     let state_keys = state_keys(&checked, expressions);
@@ -187,8 +182,6 @@ fn check_stored(stored: &StoredManifest, expressions: &SqlExpressions) -> Result
 
 fn state_keys(checked: &CheckedManifest, expressions: &SqlExpressions) -> HashMap<String, String> {
     let manifest = &checked.manifest;
-    let key = |view: &thalweg_definition::FeatureView| {
-        (view.name.clone(), view_state_key(manifest, view, expressions))
-    };
+    let key = |view: &thalweg_definition::FeatureView| (view.name.clone(), view_state_key(manifest, view, expressions));
     manifest.views.iter().map(key).collect()
 }

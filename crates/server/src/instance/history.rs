@@ -9,7 +9,7 @@ use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use thalweg_definition::Source;
-use thalweg_engine::{ARRIVAL, BATCH_RECORD, EngineError, LoggedBatch, Runtime, RowLife, SEQUENCE, ViewRuntime};
+use thalweg_engine::{ARRIVAL, BATCH_RECORD, EngineError, LoggedBatch, RowLife, Runtime, SEQUENCE, ViewRuntime};
 use thalweg_lake::ReadRequest;
 
 /// Rows gathered before they are committed to a table.

@@ -217,8 +217,8 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
 
 fn lock_directory(settings: &Settings) -> Result<std::fs::File, ServerError> {
     let path = settings.data.join("lock");
-    let file = std::fs::File::create(&path)
-        .map_err(|error| ServerError::Invalid(format!("{}: {error}", path.display())))?;
+    let file =
+        std::fs::File::create(&path).map_err(|error| ServerError::Invalid(format!("{}: {error}", path.display())))?;
     file.try_lock().map_err(|_| {
         ServerError::Unavailable(format!(
             "{} is in use by another thalweg process: stop that one, or name another directory with --data",

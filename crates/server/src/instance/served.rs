@@ -76,8 +76,9 @@ impl ServedLog {
         let held = std::mem::take(&mut *self.held.lock());
         for ((service, hash), batches) in held.by_service {
             let directory = self.directory.join(service).join(hash);
-            write(&directory, &batches)
-                .map_err(|error| ServerError::Internal(format!("the serving log in {}: {error}", directory.display())))?;
+            write(&directory, &batches).map_err(|error| {
+                ServerError::Internal(format!("the serving log in {}: {error}", directory.display()))
+            })?;
         }
         Ok(())
     }
@@ -119,7 +120,8 @@ fn next_number(directory: &Path) -> std::io::Result<u64> {
     let mut next = 0;
     for entry in std::fs::read_dir(directory)? {
         let name = entry?.file_name();
-        let number = Path::new(&name).file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
+        let number =
+            Path::new(&name).file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
         next = next.max(number.map_or(0, |number| number + 1));
     }
     Ok(next)

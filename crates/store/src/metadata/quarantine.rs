@@ -64,12 +64,12 @@ impl Metadata {
         Ok(added as u64)
     }
 
-    /// The rows of one source, replayed ones included, in the order they came.
+    /// The rows of one source that wait for a replay, in the order they came.
     pub fn quarantined(&self, source: &str, limit: u64, offset: u64) -> Result<Vec<StoredQuarantine>, StoreError> {
         let connection = self.lock();
         let mut statement = connection.prepare(
             "SELECT id, source, position, row_index, reason, column_name, raw, at_us, replayed
-             FROM quarantine WHERE source = ?1 ORDER BY id LIMIT ?2 OFFSET ?3",
+             FROM quarantine WHERE source = ?1 AND replayed = 0 ORDER BY id LIMIT ?2 OFFSET ?3",
         )?;
         let (limit, offset) = (signed(limit)?, signed(offset)?);
         let rows = statement.query_map(params![source, limit, offset], quarantined)?;

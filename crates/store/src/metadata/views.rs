@@ -54,6 +54,11 @@ impl Metadata {
         Ok(found)
     }
 
+    /// Notes that the view in `space` has to be filled from history, again.
+    pub fn view_building(&self, space: u32) -> Result<(), StoreError> {
+        set_status(&self.lock(), space, "building")
+    }
+
     /// Notes that the view in `space` answers reads from now on.
     pub fn view_ready(&self, space: u32) -> Result<(), StoreError> {
         set_status(&self.lock(), space, "ready")
