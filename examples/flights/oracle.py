@@ -205,7 +205,7 @@ class Oracle:
 
     def __init__(self, year: Year, threads: int = 2):
         self.db = duckdb.connect(config={"threads": threads})
-        self.db.execute("set timezone = 'UTC'; set enable_progress_bar = false")
+        self.db.execute("set timezone = 'UTC'")
         for name, events in EVENTS.items():
             sent = year.source(name)
             sent = sent.append_column("position", pa.array(np.arange(sent.num_rows)))

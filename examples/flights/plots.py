@@ -1,65 +1,150 @@
-"""The example's two pictures: what the windowed features are worth, and that live and training values are one."""
+"""The example's pictures: that live and training values are one, and what the windowed features are worth.
 
+The notebook shows them one by one, `roc` and `live_against_training`; the demo draws both into one, `summary`.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from model import Outcome
 from sklearn.metrics import roc_curve
 
 FEATURE = "carrier_arrivals__arr_delay_mean_7d"
-BLUE, ORANGE, GREY = "#1f6f8b", "#d9772b", "#8a8f94"
+BLUE, ORANGE, GREY, INK = "#17658a", "#e07a2f", "#a3abb2", "#2b3238"
+STYLE = {
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e8ebed",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+}
+
+
+@dataclass
+class Paths:
+    """The same questions answered in three ways: live, and in training sets as of arrival and as of event time."""
+
+    live: pa.Table
+    arrival: pa.Table
+    event_time: pa.Table
+
+    @property
+    def busiest(self) -> str:
+        """The carrier that was asked about most."""
+        return max(self.live["carrier"].value_counts().to_pylist(), key=lambda each: each["counts"])["values"]
+
+    def of_carrier(self, carrier: str) -> pd.DataFrame:
+        """The carrier's values by the moment of the question: a column for each way."""
+        rows = {"at": self.live["served_at"]}
+        rows |= {name: getattr(self, name)[FEATURE] for name in ("live", "arrival", "event_time")}
+        mine = pa.table(rows).filter(pc.equal(self.live["carrier"], carrier))
+        return mine.to_pandas().drop_duplicates("at").set_index("at")
 
 
 def roc(outcomes: tuple[Outcome, Outcome], to: Path) -> Path:
-    plt = pyplot()
-    figure, axes = plt.subplots(figsize=(6, 5.5))
+    with styled() as plt:
+        figure, axes = plt.subplots(figsize=(6, 5.5), layout="constrained")
+        draw_roc(axes, outcomes)
+        return saved(figure, to)
+
+
+def live_against_training(paths: Paths, carrier: str, to: Path) -> Path:
+    with styled() as plt:
+        figure, (above, below) = plt.subplots(
+            2, 1, figsize=(9, 6), sharex=True, height_ratios=[3, 1.2], layout="constrained"
+        )
+        draw_live(above, below, paths, carrier)
+        return saved(figure, to)
+
+
+def summary(paths: Paths, outcomes: tuple[Outcome, Outcome], title: str, to: Path) -> Path:
+    """Both pictures in one, for the whole story at a glance."""
+    with styled() as plt:
+        figure = plt.figure(figsize=(13, 5.6), layout="constrained")
+        grid = figure.add_gridspec(2, 2, width_ratios=[2.1, 1], height_ratios=[3, 1.2])
+        above = figure.add_subplot(grid[0, 0])
+        below = figure.add_subplot(grid[1, 0], sharex=above)
+        above.tick_params(labelbottom=False)
+        draw_live(above, below, paths, paths.busiest)
+        draw_roc(figure.add_subplot(grid[:, 1]), outcomes)
+        figure.suptitle(title, x=0.008, ha="left", fontsize=14, fontweight="bold")
+        return saved(figure, to)
+
+
+def draw_live(above, below, paths: Paths, carrier: str) -> None:
+    """A carrier's delay as served and as the training set has it, and what knowing late events early would change."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    values = paths.of_carrier(carrier)
+    every = max(1, len(values) // 120)
+    above.axhline(0, color=GREY, linewidth=0.8)
+    above.plot(values.arrival, color=BLUE, linewidth=1.6, label='training set, as_of="arrival"')
+    # Dots for some of the answers: all of them would hide the line that they lie on.
+    above.plot(values.live.iloc[::every], "o", color=ORANGE, markersize=3.6, label="served live during the replay")
+    above.set(title=f"Live is training: {carrier}'s mean arrival delay over the last 7 days", ylabel="minutes")
+    above.legend(loc="upper right", ncols=2)
+    leak = values.event_time - values.live
+    below.axhline(0, color=GREY, linewidth=0.8)
+    below.fill_between(leak.index, leak, color=GREY, alpha=0.55, linewidth=0)
+    below.plot(leak, color=INK, linewidth=0.7)
+    below.set(title='What as_of="event_time" would leak: events that were not known yet', ylabel="minutes")
+    locator = AutoDateLocator(minticks=5, maxticks=12)
+    below.xaxis.set_major_locator(locator)
+    below.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    below.margins(x=0.01)
+
+
+def draw_roc(axes, outcomes: tuple[Outcome, Outcome]) -> None:
     for outcome, colour in zip(outcomes, (BLUE, ORANGE), strict=True):
         false, true, _ = roc_curve(outcome.late, outcome.scores)
-        axes.plot(false, true, color=colour, label=f"{outcome.name}: AUC {outcome.auc:.3f}")
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
+        axes.plot(false, true, color=colour, linewidth=2, label=f"{outcome.name}: AUC {outcome.auc:.3f}")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
     axes.set(
-        title="More than 15 minutes late? Judged on the last quarter",
+        title="More than 15 minutes late? The last quarter, judged",
         xlabel="on time, but called late",
-        ylabel="late, and called so",
+        ylabel="late, and called late",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        aspect="equal",
     )
-    axes.legend(loc="lower right", frameon=False)
-    return saved(figure, to)
+    axes.legend(loc="lower right")
 
 
-def live_against_training(live: pa.Table, arrival: pa.Table, event_time: pa.Table, carrier: str, to: Path) -> Path:
-    """A carrier's delay as served and as the training set has it, and what knowing late events early would change."""
-    of_carrier = pc.equal(live["carrier"], carrier)
-    served, known, happened = (
-        table.filter(of_carrier).select(["served_at", FEATURE]).to_pandas().drop_duplicates("served_at")
-        for table in (live, arrival, event_time)
-    )
-    plt = pyplot()
-    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 6), sharex=True, height_ratios=[3, 1])
-    above.plot(known.served_at, known[FEATURE], color=BLUE, linewidth=1.2, label='training set, as_of="arrival"')
-    above.plot(served.served_at, served[FEATURE], ".", color=ORANGE, markersize=3, label="served during the replay")
-    above.set(title=f"{carrier}: mean arrival delay over seven days", ylabel="minutes")
-    above.legend(frameon=False)
-    below.plot(happened.served_at, happened[FEATURE] - served[FEATURE], color=GREY, linewidth=0.8)
-    below.set(ylabel="minutes", title='what late events would add: as_of="event_time" less what was served')
-    figure.autofmt_xdate()
-    return saved(figure, to)
+class styled:
+    """Pyplot in the example's style for a while, drawing to files where there is no notebook to draw in."""
 
+    def __enter__(self):
+        import sys
 
-def pyplot():
-    """Pyplot, drawing to files where there is no notebook to draw in."""
-    import sys
+        if "ipykernel" not in sys.modules:
+            matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
 
-    if "ipykernel" not in sys.modules:
-        matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+        self.context = plt.rc_context(STYLE)
+        self.context.__enter__()
+        return plt
 
-    return plt
+    def __exit__(self, *about: object) -> None:
+        self.context.__exit__(*about)
 
 
 def saved(figure, to: Path) -> Path:
-    figure.tight_layout()
-    figure.savefig(to, dpi=120)
-    pyplot().close(figure)
+    import matplotlib.pyplot as plt
+
+    figure.savefig(to, dpi=110)
+    plt.close(figure)
     return to

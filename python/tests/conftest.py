@@ -43,7 +43,6 @@ def flights() -> Flights:
         arrival_time="known_at",
         dedup=tw.Dedup(["id"], within="48h"),
         filter="carrier IS NOT NULL",
-        retention="400d",
         owner="ops@example.com",
         tags={"team": "ops", "area": "flights"},
     )

@@ -35,7 +35,6 @@ def test_a_source_in_the_manifest(flights):
         "arrival_time": "known_at",
         "dedup": {"key": ["id"], "within": "2d"},
         "filter": "carrier IS NOT NULL",
-        "retention": "400d",
         "about": {"owner": "ops@example.com", "tags": ["area=flights", "team=ops"]},
     }
 

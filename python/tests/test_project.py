@@ -217,6 +217,7 @@ def test_an_error_in_the_definitions_is_one_line(directory, capsys, source, says
 
 def test_without_the_native_module_the_mend_is_named(flights, monkeypatch):
     monkeypatch.setitem(sys.modules, "thalweg._native", None)
+    monkeypatch.delattr(tw, "_native", raising=False)
     with pytest.raises(tw.ThalwegError, match="maturin develop"):
         tw.Project("flights", [flights.service]).compile()
 

@@ -22,15 +22,17 @@ class ProgressLine:
         self._stream = sys.stderr if stream is None else stream
         self._seen = self._stream.isatty() or "ipykernel" in sys.modules
         self._last = 0.0
-        self._width = 0
+        self._line = ""
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         if not self._seen or (done < total and now - self._last < _EVERY_SECONDS):
             return
-        self._last = now
         share = f"{100 * done // total} % ({done:,} of {total:,} rows)" if total else "starting"
-        self._write(f"{self._title}: {share}")
+        line = f"{self._title}: {share}"
+        if line != self._line:
+            self._last = now
+            self._write(line)
 
     def __enter__(self) -> ProgressLine:
         return self
@@ -38,11 +40,11 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._width:
+        if self._line:
             self._stream.write("\n")
             self._stream.flush()
 
     def _write(self, line: str) -> None:
-        self._stream.write("\r" + line.ljust(self._width))
+        self._stream.write("\r" + line.ljust(len(self._line)))
         self._stream.flush()
-        self._width = len(line)
+        self._line = line

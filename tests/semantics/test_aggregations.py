@@ -238,7 +238,8 @@ def test_sample_and_population(build):
     for function in (tw.var, tw.std):
         assert inspect.signature(function).parameters["ddof"].default == 1
         assert "sample" in function.__doc__
-    assert "population" in tw.skew.__doc__ and "population" in tw.kurtosis.__doc__
+    assert "population" in tw.skew.__doc__
+    assert "population" in tw.kurtosis.__doc__
 
 
 def test_sketches_do_not_depend_on_order(build):
@@ -266,13 +267,15 @@ def test_sketches_do_not_depend_on_order(build):
         }
         answers.append({name: answer.value for name, answer in live.items()})
     assert answers[0] == answers[1] == answers[2]
-    assert answers[0]["u_1h"] == answers[0]["u_1h_hop_1m"] and answers[0]["q_1h"] == answers[0]["q_1h_hop_1m"]
+    assert answers[0]["u_1h"] == answers[0]["u_1h_hop_1m"]
+    assert answers[0]["q_1h"] == answers[0]["q_1h_hop_1m"]
 
 
 def test_docstrings_state_the_bounds():
     """Their error bound stands in the docstring."""
     assert "1.04 / sqrt(2 ** lg_k)" in tw.approx_distinct.__doc__
-    assert "relative_error" in tw.approx_quantile.__doc__ and "1 %" in tw.approx_quantile.__doc__
+    assert "relative_error" in tw.approx_quantile.__doc__
+    assert "1 %" in tw.approx_quantile.__doc__
 
 
 @pytest.mark.parametrize("name", ["kll", "cpc", "frequent_items", "approx_top_k"])

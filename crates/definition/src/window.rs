@@ -21,7 +21,7 @@ impl Window {
     /// A day in a time zone with daylight saving can be 25 hours long, hence the slack.
     pub fn reach(&self) -> Option<Duration> {
         let micros = match self {
-            Self::Sliding { over, hop } => over.micros() + hop.map_or(0, |hop| zone_slack(hop)),
+            Self::Sliding { over, hop } => over.micros() + hop.map_or(0, zone_slack),
             Self::Tumbling { over } => over.micros() + zone_slack(*over),
             Self::ToDate { over } => zone_slack(*over),
             Self::Unbounded => return None,

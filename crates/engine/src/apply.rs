@@ -101,11 +101,11 @@ impl Engine {
         path: Path,
     ) -> Result<(), EngineError> {
         let reducer = &view.reducers[&source.definition.name];
-        let mut retractions = before.map(|before| before.reduce(view, source)).transpose()?.unwrap_or_default();
+        let retractions = before.map(|before| before.reduce(view, source)).transpose()?.unwrap_or_default();
         let (rows, places) = without_deletes(source, rows)?;
         let reduced = reducer.reduce(&rows).map_err(EngineError::Storage)?;
         if let Some(SourceKind::Change { .. }) = before.map(|_| &source.definition.kind) {
-            return self.apply_changes(view, &reduced, &places, stamps, &mut retractions);
+            return self.apply_changes(view, &reduced, &places, stamps, &retractions);
         }
         let stamp = |row: usize| {
             let row = places[row] as usize;
@@ -164,7 +164,7 @@ impl Engine {
         reduced: &ReducedRows,
         places: &[u32],
         stamps: &Stamps,
-        retractions: &mut Vec<Retraction>,
+        retractions: &[Retraction],
     ) -> Result<(), EngineError> {
         let (mut key, mut cells, mut passes): (Vec<u8>, Vec<Cell<'_>>, Vec<bool>) = Default::default();
         let inserts = (0..reduced.len()).map(|index| (places[reduced.rows[index] as usize] as usize, Some(index)));

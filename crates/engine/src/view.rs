@@ -36,8 +36,11 @@ pub struct ViewState {
     grown: AtomicU64,
     epoch: AtomicU32,
     /// While the view is filled: rows taken back before history brought them, by entity key and sequence.
-    early_retractions: Mutex<HashMap<(Box<[u8]>, u64), (i64, i64)>>,
+    early_retractions: Mutex<EarlyRetractions>,
 }
+
+/// By entity key and sequence of the row: event time and arrival time of what takes it back.
+type EarlyRetractions = HashMap<(Box<[u8]>, u64), (i64, i64)>;
 
 struct Slot {
     held: RwLock<Held>,

@@ -62,7 +62,7 @@ impl<'a> ViewTask<'a> {
     }
 
     /// The first event time that a read at `earliest` or later can depend on; none where that is any.
-    fn from_time(&self, earliest: i64) -> Option<i64> {
+    fn earliest_row(&self, earliest: i64) -> Option<i64> {
         let reach = self.plan.retention?.max(self.plan.reach);
         Some(earliest.saturating_sub(reach))
     }
@@ -119,7 +119,7 @@ fn read_request(
     let bounded = changes.is_none();
     let request = ReadRequest {
         columns: names,
-        from_time: if bounded { task.from_time(earliest) } else { None },
+        from_time: if bounded { task.earliest_row(earliest) } else { None },
         until_time: bounded.then_some(latest),
         max_sequence: used.max_sequence,
         delta_version: used.report.delta_version,

@@ -12,7 +12,7 @@ pub struct HttpError {
     code: &'static str,
     message: String,
     retry_after_ms: Option<u64>,
-    problems: Option<Json>,
+    problems: Option<Box<Json>>,
 }
 
 impl HttpError {
@@ -67,7 +67,7 @@ impl From<ServerError> for HttpError {
         let status = match code {
             "NOT_FOUND" => StatusCode::NOT_FOUND,
             "INVALID" => StatusCode::BAD_REQUEST,
-            "BREAKING" => StatusCode::CONFLICT,
+            "BREAKING" | "CANCELLED" => StatusCode::CONFLICT,
             "OVERLOADED" => StatusCode::TOO_MANY_REQUESTS,
             "UNAVAILABLE" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -75,7 +75,7 @@ impl From<ServerError> for HttpError {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(code, "{error}");
         }
-        let problems = error.problems().and_then(|problems| serde_json::to_value(problems).ok());
+        let problems = error.problems().and_then(|problems| serde_json::to_value(problems).ok().map(Box::new));
         Self { status, code, retry_after_ms: error.retry_after_ms(), message: error.to_string(), problems }
     }
 }
@@ -90,7 +90,7 @@ impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(problems) = self.problems {
-            error["problems"] = problems;
+            error["problems"] = *problems;
         }
         let mut response = (self.status, JsonAnswer::text(json!({ "error": error }).to_string())).into_response();
         if let Some(wait) = self.retry_after_ms {
