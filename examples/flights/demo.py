@@ -8,8 +8,8 @@ Each line marked `ok` is asserted; one that does not hold is marked `FAILED`, an
 import argparse
 import shutil
 import sys
-import time
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import data
@@ -21,8 +21,10 @@ import plots
 import pyarrow as pa
 import pyarrow.compute as pc
 from claims import Claims
+from model import Outcome
 from replay import KEYS, ProgressLine, Replayed, flights_per_lookup, replay
 from server import Server
+from stopwatch import Stopwatch
 
 import thalweg as tw
 
@@ -39,7 +41,6 @@ LEAST_GAIN = 0.03
 
 def main() -> int:
     given = arguments()
-    claims = Claims()
     year = data.build(given.work / "events", given.months)
     spine = training_spine(year.flights, given.rows)
     print(
@@ -48,21 +49,23 @@ def main() -> int:
     )
     shutil.rmtree(given.work / "platform", ignore_errors=True)
     with Server(given.work / "platform", given.port) as server, closing(tw.Client(server.url, timeout=600)) as client:
-        begun = time.perf_counter()
-        apply(client, claims)
-        replayed = live(client, year, claims)
-        training_set = train(client, year, spine, given.work, claims)
-        both_paths_agree(client, replayed.served, given.work, claims)
-        checked = check(client, claims)
-        seconds = time.perf_counter() - begun
+        demo = Demo(client, year, spine, given.work)
+        demo.apply()
+        replayed = demo.live()
+        table, outcomes = demo.train()
+        paths = demo.both_paths_agree(replayed.served)
+        demo.picture(paths, outcomes)
+        checked = demo.check()
+        seconds = demo.watch.seconds
+        print(f"       seconds: {demo.watch}")
         what_next(server, given.work)
         if given.stay:
             server.wait()
     print(
-        f"demo: events={year.events} training_rows={training_set.num_rows} compared={checked.compared} "
+        f"demo: events={year.events} training_rows={table.num_rows} compared={checked.compared} "
         f"mismatches={checked.mismatches} seconds={seconds:.1f}"
     )
-    return claims.exit_code
+    return demo.claims.exit_code
 
 
 def arguments() -> argparse.Namespace:
@@ -83,112 +86,135 @@ def training_spine(flights: pa.Table, rows: int | None) -> pa.Table:
     return known.take(np.linspace(0, known.num_rows - 1, rows).astype(np.int64))
 
 
-def apply(client: tw.Client, claims: Claims) -> None:
-    """The definitions become what is served; applying them again changes nothing."""
-    project = tw.load_project(HERE)
-    plan = client.apply(project)
-    claims.that(f"applied {len(project.objects)} definitions as version {plan.version}", bool(plan.changes))
-    again = client.plan(project)
-    claims.that("planned again, there is nothing to change", not again.changes, again.text)
+@dataclass
+class Demo:
+    """The acts of the demo, in order: each says what it found, and asserts it."""
 
+    client: tw.Client
+    year: data.Year
+    spine: pa.Table
+    work: Path
+    claims: Claims = field(default_factory=Claims)
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
-def live(client: tw.Client, year: data.Year, claims: Claims) -> Replayed:
-    """The replay with its lookups; afterwards every row is accounted for."""
-    steps = data.replay_steps(year, STEP)
-    at_once = flights_per_lookup(len(steps), len(COLUMNS), WANTED_VALUES)
-    result = replay(client, steps, year.flights, SERVICE, at_once, ProgressLine("replay"))
-    values = result.served.num_rows * len(COLUMNS)
-    print(
-        f"       {result.lookups:,} lookups of up to {at_once} flights between the pushes, "
-        f"the slowest in {1000 * result.slowest_lookup:.0f} ms"
-    )
-    claims.that(
-        f"served {values:,} feature values live, in {result.seconds:.0f} s with {year.events:,} events",
-        values >= SERVED_VALUES,
-    )
-    for name in data.SOURCES:
-        accounted_for(client.ledger(name), name, year, claims)
-    return result
+    def apply(self) -> None:
+        """The definitions become what is served; applying them again changes nothing."""
+        project = tw.load_project(HERE)
+        plan = self.client.apply(project)
+        self.claims.that(f"applied {len(project.objects)} definitions as version {plan.version}", bool(plan.changes))
+        again = self.client.plan(project)
+        self.claims.that("planned again, there is nothing to change", not again.changes, again.text)
 
+    def live(self) -> Replayed:
+        """The replay with its lookups; afterwards every row is accounted for."""
+        steps = data.replay_steps(self.year, STEP)
+        at_once = flights_per_lookup(len(steps), len(COLUMNS), WANTED_VALUES)
+        with self.watch.time("replay"):
+            result = replay(self.client, steps, self.year.flights, SERVICE, at_once, ProgressLine("replay"))
+        values = result.served.num_rows * len(COLUMNS)
+        print(
+            f"       {result.lookups:,} lookups of up to {at_once} flights between the pushes took "
+            f"{result.lookup_seconds:.1f} s in all, the slowest {1000 * result.slowest_lookup:.0f} ms"
+        )
+        self.claims.that(
+            f"served {values:,} feature values live, in {result.seconds:.0f} s with {self.year.events:,} events",
+            values >= SERVED_VALUES,
+        )
+        for name in data.SOURCES:
+            self.accounted_for(name)
+        return result
 
-def accounted_for(ledger: dict, name: str, year: data.Year, claims: Claims) -> None:
-    """Every row that was sent was read, and is applied, deduplicated, filtered or in quarantine."""
-    sent = year.source(name)
-    identity = ["origin", "observed_at"] if name == "weather" else ["flight_id"]
-    twice = sent.num_rows - sent.group_by(identity).aggregate([]).num_rows
-    fates = {fate: ledger[fate] for fate in ("applied", "deduplicated", "filtered", "quarantined")}
-    wanted = {"applied": sent.num_rows - twice, "deduplicated": twice, "filtered": 0, "quarantined": 0}
-    claims.that(
-        f"{name}: {sent.num_rows:,} rows read, {fates['applied']:,} applied, {twice:,} sent twice and dropped",
-        ledger["read"] == sent.num_rows and fates == wanted,
-        ledger,
-    )
+    def accounted_for(self, name: str) -> None:
+        """Every row that was sent was read, and is applied, deduplicated, filtered or in quarantine."""
+        ledger, sent = self.client.ledger(name), self.year.source(name)
+        identity = ["origin", "observed_at"] if name == "weather" else ["flight_id"]
+        twice = sent.num_rows - sent.group_by(identity).aggregate([]).num_rows
+        fates = {fate: ledger[fate] for fate in ("applied", "deduplicated", "filtered", "quarantined")}
+        wanted = {"applied": sent.num_rows - twice, "deduplicated": twice, "filtered": 0, "quarantined": 0}
+        self.claims.that(
+            f"{name}: {sent.num_rows:,} rows read, {fates['applied']:,} applied, {twice:,} sent twice and dropped",
+            ledger["read"] == sent.num_rows and fates == wanted,
+            ledger,
+        )
 
+    def train(self) -> tuple[pa.Table, tuple[Outcome, Outcome]]:
+        """The training set, held against the oracle in full, and what its windowed features are worth."""
+        built = self.training_set(self.spine, "ask_at", "event_time")
+        table, spine = built.table, self.spine
+        rows = table.num_rows
+        print(f"       training set: {rows:,} rows of {len(COLUMNS)} features in {built.report['seconds']:.1f} s")
+        same_rows = table.select(spine.column_names).cast(spine.schema).equals(spine)
+        self.claims.that("its rows are the spine's, in order", same_rows)
+        in_order = table.column_names[spine.num_columns :] == COLUMNS
+        self.claims.that("its features are the service's, in order", in_order)
+        with self.watch.time("oracle"):
+            by_hand = oracle.Oracle(self.year)
+            wanted = by_hand.by_running_sums(spine).select(COLUMNS)
+            self.claims.same("the oracle finds the same training set", table, wanted)
+        self.as_of_arrival(table, by_hand)
+        return table, self.outcomes(table)
 
-def train(client: tw.Client, year: data.Year, spine: pa.Table, work: Path, claims: Claims) -> pa.Table:
-    """The training set, held against the oracle in full, and what its windowed features are worth."""
-    built = client.training_set(SERVICE, spine, timestamp="ask_at", progress=False)
-    table = built.table
-    print(f"       training set: {table.num_rows:,} rows of {len(COLUMNS)} features in {built.report['seconds']:.1f} s")
-    claims.that("its rows are the spine's, in order", table.select(spine.column_names).cast(spine.schema).equals(spine))
-    claims.that("its features are the service's, in order", table.column_names[spine.num_columns :] == COLUMNS)
-    by_hand = oracle.Oracle(year)
-    claims.same("the oracle finds the same training set", table, by_hand.by_running_sums(spine).select(COLUMNS))
-    with_arrival(client, spine, table, by_hand, claims)
-    outcomes = model.with_and_without(table, COLUMNS)
-    rich, poor = outcomes
-    claims.that(
-        f"AUC {rich.auc:.4f} with windowed features, {poor.auc:.4f} with the schedule only, "
-        f"on {len(rich.late):,} later flights",
-        rich.auc > poor.auc + LEAST_GAIN,
-    )
-    print(f"       what mattered most: {', '.join(rich.leading[:4])}")
-    plots.roc(outcomes, work / "roc.png")
-    return table
+    def as_of_arrival(self, table: pa.Table, by_hand: oracle.Oracle) -> None:
+        """The training set as of arrival: what was not known yet is left out, and that shows."""
+        arrival = self.training_set(self.spine, "ask_at", "arrival").table
+        rows = self.spine.num_rows
+        sample = np.linspace(0, rows - 1, min(ARRIVAL_SAMPLE, rows)).astype(np.int64)
+        with self.watch.time("oracle"):
+            wanted = by_hand.by_joins(self.spine.take(sample), as_of="arrival").select(COLUMNS)
+            claim = f'as_of="arrival": the oracle finds the same for {len(sample):,} flights'
+            self.claims.same(claim, arrival.take(sample), wanted)
+        leaked = oracle.compare(arrival, table.select(COLUMNS))
+        self.claims.that(
+            f"late data changes {leaked.mismatches:,} of {leaked.compared:,} values: as_of keeps them apart",
+            leaked.mismatches > 0,
+        )
 
+    def outcomes(self, table: pa.Table) -> tuple[Outcome, Outcome]:
+        with self.watch.time("model"):
+            rich, poor = model.with_and_without(table, COLUMNS)
+        self.claims.that(
+            f"AUC {rich.auc:.4f} with windowed features, {poor.auc:.4f} with the schedule only, "
+            f"on {len(rich.late):,} later flights",
+            rich.auc > poor.auc + LEAST_GAIN,
+        )
+        print(f"       what mattered most: {', '.join(rich.leading[:4])}")
+        return rich, poor
 
-def with_arrival(client: tw.Client, spine: pa.Table, table: pa.Table, by_hand: oracle.Oracle, claims: Claims) -> None:
-    """The training set as of arrival: what was not known yet is left out, and that shows."""
-    arrival = client.training_set(SERVICE, spine, timestamp="ask_at", as_of="arrival", progress=False).table
-    sample = np.linspace(0, spine.num_rows - 1, min(ARRIVAL_SAMPLE, spine.num_rows)).astype(np.int64)
-    wanted = by_hand.by_joins(spine.take(sample), as_of="arrival").select(COLUMNS)
-    claims.same(f'as_of="arrival": the oracle finds the same for {len(sample):,} flights', arrival.take(sample), wanted)
-    leaked = oracle.compare(arrival, table.select(COLUMNS))
-    claims.that(
-        f"late data changes {leaked.mismatches:,} of {leaked.compared:,} values: as_of keeps them apart",
-        leaked.mismatches > 0,
-    )
+    def both_paths_agree(self, served: pa.Table) -> plots.Paths:
+        """What was served during the replay, asked of history as a training set: the same, value by value."""
+        spine = served.select([*KEYS, "distance", "served_at"])
+        arrival, event_time = (
+            self.training_set(spine, "served_at", as_of).table for as_of in ("arrival", "event_time")
+        )
+        self.claims.same("what was served live is what the training set says", served, arrival.select(COLUMNS))
+        return plots.Paths(served, arrival, event_time)
 
+    def picture(self, paths: plots.Paths, outcomes: tuple[Outcome, Outcome]) -> None:
+        with self.watch.time("picture"):
+            title = f"{self.year.events:,} events replayed, {self.spine.num_rows:,} flights in the training set"
+            plots.summary(paths, outcomes, title, self.work / "demo.png")
 
-def both_paths_agree(client: tw.Client, served: pa.Table, work: Path, claims: Claims) -> None:
-    """What was served during the replay, asked of history as a training set: the same, value by value."""
-    spine = served.select([*KEYS, "distance", "served_at"])
-    arrival, event_time = (
-        client.training_set(SERVICE, spine, timestamp="served_at", as_of=as_of, progress=False).table
-        for as_of in ("arrival", "event_time")
-    )
-    claims.same("what was served live is what the training set says", served, arrival.select(COLUMNS))
-    busiest = max(served["carrier"].value_counts().to_pylist(), key=lambda each: each["counts"])["values"]
-    plots.live_against_training(served, arrival, event_time, busiest, work / "live.png")
+    def check(self) -> tw.CheckResult:
+        """The platform's own check: recorded answers against a recomputation from history."""
+        with self.watch.time("check"):
+            result = self.client.check()
+        self.claims.that(
+            f"the check compared {result.compared:,} served values and found {result.mismatches:,} that differ",
+            result.compared >= SERVED_VALUES and result.mismatches == 0,
+            result.samples[:3],
+        )
+        return result
 
-
-def check(client: tw.Client, claims: Claims) -> tw.CheckResult:
-    """The platform's own check: recorded answers against a recomputation from history."""
-    result = client.check()
-    claims.that(
-        f"the check compared {result.compared:,} served values and found {result.mismatches:,} that differ",
-        result.compared >= SERVED_VALUES and result.mismatches == 0,
-        result.samples[:3],
-    )
-    return result
+    def training_set(self, spine: pa.Table, timestamp: str, as_of: str) -> tw.TrainingSetResult:
+        with self.watch.time("training sets"):
+            return self.client.training_set(SERVICE, spine, timestamp=timestamp, as_of=as_of, progress=False)
 
 
 def what_next(server: Server, work: Path) -> None:
     print(f"""
-pictures   {work / "roc.png"} and {work / "live.png"}
+picture    {work / "demo.png"}
 events     {work / "events"}, as Parquet
 again      {server.command}
-   open    {server.url}
    type    thalweg get {SERVICE} carrier=UA origin=EWR dest=SFO tailnum=N14228 distance=2565 --url {server.url}
    type    thalweg describe --url {server.url}
    change  a window in {HERE / "features.py"}, then

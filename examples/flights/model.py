@@ -21,7 +21,8 @@ SETTINGS = {
     "min_child_samples": 100,
     "colsample_bytree": 0.6,
     "random_state": 13,
-    "n_jobs": 2,
+    # Threads of OpenMP wait for each other by spinning, which costs minutes where other work has the cores.
+    "n_jobs": 1,
     "deterministic": True,
     "force_row_wise": True,
     "verbose": -1,

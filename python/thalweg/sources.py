@@ -97,7 +97,7 @@ class Dedup:
 
     Args:
         key: the columns that identify an event. Duplicates may carry a different event time.
-        within: how long after the first one, such as `"2d"`, a later one is recognised.
+        within: how far apart, before or after, the event times of two rows with one key may lie, such as `"2d"`.
     """
 
     key: tuple[str, ...]
@@ -232,7 +232,8 @@ class ChangeSource(Source):
         primary_key: the columns that identify a row.
         operation: the column that says what happened: `"insert"`, `"update"` or `"delete"`.
 
-    The other arguments are those of `EventSource`.
+    The other arguments are those of `EventSource`. There is no `dedup`, as the primary key says which row is meant, and
+    no `filter`, as a row that no longer passed would stay for ever: filter in the views.
     """
 
     primary_key: tuple[str, ...]
@@ -247,14 +248,12 @@ class ChangeSource(Source):
         primary_key: Iterable[str],
         operation: str,
         arrival_time: str | None = None,
-        dedup: Dedup | None = None,
-        filter: str | None = None,
         retention: Duration | None = None,
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(name, schema, timestamp, arrival_time, dedup, filter, retention, description, owner, tags)
+        super().__init__(name, schema, timestamp, arrival_time, None, None, retention, description, owner, tags)
         self._set(
             primary_key=arguments.texts(primary_key, "primary_key", 'write primary_key=["id"]'),
             operation=arguments.text(operation, "operation", "name the column that holds insert, update or delete"),

@@ -3,7 +3,7 @@
 
 use crate::arrays::arrow_field;
 use crate::reduce::{Expressions, RowExpression};
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +28,14 @@ pub struct FeatureColumn {
     pub data_type: DataType,
     /// Index among the working columns.
     pub working: usize,
+}
+
+/// What [`FeaturePlan::evaluate`] gives.
+pub struct Evaluated {
+    /// The view columns, and the on-demand features after them.
+    pub working: Vec<ArrayRef>,
+    /// For each on-demand feature, the rows in which a feature that it is made from could not be given.
+    pub failures: Vec<BooleanArray>,
 }
 
 struct OnDemandUse {
@@ -83,13 +91,17 @@ impl FeaturePlan {
         working.checked_sub(self.view_columns()).map_or(&[], |index| &self.on_demand[index].inputs)
     }
 
-    /// Computes the on-demand features after the views' columns; `request` has one array per request value.
+    /// Computes the on-demand features after the views' columns; `request` has one array per request value. Where a
+    /// feature that one is made from could not be given (`failed`, by view column and row), it cannot be given either.
     pub fn evaluate(
         &self,
         mut working: Vec<ArrayRef>,
+        failed: &dyn Fn(usize, usize) -> bool,
         request: &[ArrayRef],
         rows: usize,
-    ) -> Result<Vec<ArrayRef>, String> {
+    ) -> Result<Evaluated, String> {
+        let views = working.len();
+        let mut failures: Vec<BooleanArray> = Vec::with_capacity(self.on_demand.len());
         for feature in &self.on_demand {
             let mut fields = Vec::with_capacity(feature.columns.len());
             let mut arrays = Vec::with_capacity(feature.columns.len());
@@ -110,13 +122,27 @@ impl FeaturePlan {
                 .map_err(|error| format!("on-demand feature `{}`: {error}", feature.name))?;
             let values = feature.expression.evaluate(&batch);
             let wanted = crate::arrow_type(&feature.data_type);
-            working.push(if values.data_type() == &wanted {
+            let values = if values.data_type() == &wanted {
                 values
             } else {
                 arrow::compute::cast(&values, &wanted).map_err(|error| error.to_string())?
+            };
+            let fails = |row: usize| {
+                let one = |input: &usize| match input.checked_sub(views) {
+                    None => failed(*input, row),
+                    Some(on_demand) => failures[on_demand].value(row),
+                };
+                feature.inputs.iter().any(one)
+            };
+            let fails: BooleanArray = (0..rows).map(|row| Some(fails(row))).collect();
+            working.push(if fails.true_count() == 0 {
+                values
+            } else {
+                arrow::compute::nullif(&values, &fails).map_err(|error| error.to_string())?
             });
+            failures.push(fails);
         }
-        Ok(working)
+        Ok(Evaluated { working, failures })
     }
 }
 

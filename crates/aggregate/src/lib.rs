@@ -23,7 +23,7 @@ pub use arrays::{ColumnReader, array_from_values, arrow_field, arrow_type, data_
 pub use cell::{Cell, Value};
 pub use entity::{Answer, DecodeError, EntityState, Status};
 pub use exact::ExactSum;
-pub use feature_plan::{FeatureColumn, FeaturePlan, ViewUse};
+pub use feature_plan::{Evaluated, FeatureColumn, FeaturePlan, ViewUse};
 pub use layout::{NEVER, RowLayout, RowRef, SlotKind, Stamp};
 pub use reduce::{Expression, Expressions, KeyEncoder, ReducedRows, Reducer, RowExpression};
 pub use view_plan::{Output, Slot, ViewPlan};

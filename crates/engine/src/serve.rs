@@ -4,9 +4,9 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::limits::MAX_READ_ENTITIES;
 use crate::runtime::{ServiceRuntime, ServiceView};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use std::sync::Arc;
-use thalweg_aggregate::{Answer, ColumnReader, EntityState, KeyEncoder, Status, Value, array_from_values};
+use thalweg_aggregate::{Answer, ColumnReader, EntityState, Evaluated, KeyEncoder, Status, Value, array_from_values};
 use thalweg_definition::DataType;
 
 /// What is asked for.
@@ -189,7 +189,9 @@ fn finish(
         .enumerate()
         .map(|(index, column)| array_from_values(column.values.iter(), plan.working_type(index)))
         .collect();
-    let arrays = plan.evaluate(arrays, request, rows).map_err(EngineError::Invalid)?;
+    let failed = |column: usize, row: usize| working[column].statuses[row] == Status::Error;
+    let Evaluated { working: arrays, failures } =
+        plan.evaluate(arrays, &failed, request, rows).map_err(EngineError::Invalid)?;
     Ok(plan
         .features
         .iter()
@@ -197,7 +199,7 @@ fn finish(
             let values = arrays[feature.working].clone();
             let (event_times, statuses, errors) = match working.get(feature.working) {
                 Some(column) => (column.event_times.clone(), column.statuses.clone(), column.errors.clone()),
-                None => on_demand(service, feature.working, &working, &values, rows),
+                None => on_demand(service, feature.working, &working, &values, &failures),
             };
             FeatureResult {
                 name: feature.name.clone(),
@@ -213,13 +215,27 @@ fn finish(
 
 type Told = (Vec<Option<i64>>, Vec<Status>, Vec<(usize, String)>);
 
-/// An on-demand feature is as recent as the newest feature it is made from, and present unless null.
-fn on_demand(service: &ServiceRuntime, index: usize, working: &[Working], values: &ArrayRef, rows: usize) -> Told {
+/// An on-demand feature is as recent as the newest feature it is made from, and present unless null, or unless one of
+/// those could not be given.
+fn on_demand(
+    service: &ServiceRuntime,
+    index: usize,
+    working: &[Working],
+    values: &ArrayRef,
+    failures: &[BooleanArray],
+) -> Told {
+    let (failed, rows) = (&failures[index - working.len()], values.len());
     let inputs = service.plan.inputs(index).iter().filter_map(|input| working.get(*input));
     let inputs: Vec<&Working> = inputs.collect();
     let times = (0..rows).map(|row| inputs.iter().filter_map(|column| column.event_times[row]).max()).collect();
-    let status = |row: usize| if values.is_null(row) { Status::Null } else { Status::Present };
-    (times, (0..rows).map(status).collect(), Vec::new())
+    let status = |row: usize| match (failed.value(row), values.is_null(row)) {
+        (true, _) => Status::Error,
+        (false, true) => Status::Null,
+        (false, false) => Status::Present,
+    };
+    let why = "a feature that it is made from could not be given".to_owned();
+    let errors = (0..rows).filter(|row| failed.value(*row)).map(|row| (row, why.clone())).collect();
+    (times, (0..rows).map(status).collect(), errors)
 }
 
 fn rows_of(request: &FeatureRequest) -> Result<usize, EngineError> {

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use thalweg_aggregate::{FeaturePlan, Status, arrow_field};
+use thalweg_aggregate::{Evaluated, FeaturePlan, Status, arrow_field};
 
 /// The feature columns of a training set, checked against the spine.
 pub(super) struct Columns {
@@ -105,13 +105,20 @@ pub(super) fn compute(
     rows: usize,
 ) -> Result<Computed> {
     let of_views: Vec<ArrayRef> = answers.iter().flat_map(|answers| answers.values.iter().cloned()).collect();
-    let values = plan.evaluate(of_views, &columns.request, rows).map_err(LakeError::Storage)?;
+    let mut statuses: Vec<UInt8Array> = answers.iter().flat_map(|answers| answers.statuses.iter().cloned()).collect();
+    let error = status_code(Status::Error);
+    let failed = |column: usize, row: usize| statuses[column].value(row) == error;
+    let Evaluated { working: values, failures } =
+        plan.evaluate(of_views, &failed, &columns.request, rows).map_err(LakeError::Storage)?;
     let late_changed = late_changed(plan, columns, &answers, &values, rows)?;
-    let mut statuses: Vec<UInt8Array> = answers.into_iter().flat_map(|answers| answers.statuses).collect();
-    for array in &values[statuses.len()..] {
+    for (array, failed) in values[statuses.len()..].iter().zip(&failures) {
         let (present, null) = (status_code(Status::Present), status_code(Status::Null));
-        let codes = (0..rows).map(|row| if array.is_null(row) { null } else { present });
-        statuses.push(UInt8Array::from_iter_values(codes));
+        let code = |row: usize| match (failed.value(row), array.is_null(row)) {
+            (true, _) => error,
+            (false, true) => null,
+            (false, false) => present,
+        };
+        statuses.push(UInt8Array::from_iter_values((0..rows).map(code)));
     }
     Ok(Computed { values, statuses, late_changed })
 }
@@ -134,7 +141,8 @@ fn late_changed(
         .iter()
         .flat_map(|answers| answers.other.as_ref().map_or(&answers.values, |other| &other.values).iter().cloned())
         .collect();
-    let others = plan.evaluate(of_views, &columns.request, rows).map_err(LakeError::Storage)?;
+    // What could not be given by the one kind is not compared with the other.
+    let others = plan.evaluate(of_views, &|_, _| false, &columns.request, rows).map_err(LakeError::Storage)?.working;
     let differs = |a: &ArrayRef, b: &ArrayRef, row: usize| a.slice(row, 1).to_data() != b.slice(row, 1).to_data();
     let count = |(a, b): (&ArrayRef, &ArrayRef)| changed.iter().filter(|row| differs(a, b, **row as usize)).count();
     Ok(values.iter().zip(&others).map(|pair| count(pair) as u64).collect())

@@ -38,7 +38,15 @@ pub fn serve(flags: &SettingFlags) -> Outcome {
 
 /// Starts the log of the process, once; a process that has one already keeps it.
 fn start_log(settings: &Settings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.log_level).map_err(|error| {
+    // A bare level is about this program; of the libraries under it only warnings are wanted.
+    let level = &settings.log_level;
+    let wanted = match level.contains(['=', ',']) {
+        true => level.clone(),
+        false => {
+            format!("warn,thalweg_server={level},thalweg_engine={level},thalweg_lake={level},thalweg_store={level}")
+        }
+    };
+    let filter = EnvFilter::try_new(wanted).map_err(|error| {
         Failure::misuse(format!(
             "thalweg: `log_level` is not a filter: {error}; write info, or info,thalweg_lake=debug"
         ))
