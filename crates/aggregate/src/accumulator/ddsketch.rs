@@ -66,8 +66,11 @@ impl DdSketch {
         }
         let mut rank = (quantile * (count - 1) as f64).floor() as u64;
         let gamma = gamma(error);
-        let middle =
-            |bin: i32| 2.0 * libm::pow(gamma, f64::from(bin)) / (gamma + 1.0) / libm::pow(10.0, f64::from(scale));
+        let middle = |bin: i32| {
+            // 2 * gamma^bin / (gamma + 1), multiplied so that the largest doubles do not overflow on the way.
+            let value = libm::pow(gamma, f64::from(bin - 1)) * (2.0 * gamma / (gamma + 1.0));
+            value.min(f64::MAX) / libm::pow(10.0, f64::from(scale))
+        };
         let bins = std::iter::once((f64::NEG_INFINITY, self.minus_infinite))
             .chain(self.negative.iter().rev().map(|(bin, count)| (-middle(*bin), *count)))
             .chain(std::iter::once((0.0, self.zero)))
