@@ -81,11 +81,6 @@ impl EntityState {
         }
     }
 
-    /// Rows that are already in order, appended fast: for building a state from sorted history.
-    pub fn append(&mut self, plan: &ViewPlan, stamp: Stamp, arrival: i64, cells: &[Cell<'_>], passes: &[bool]) {
-        self.insert(plan, stamp, arrival, cells, passes);
-    }
-
     /// Takes back the row with this stamp. False where it is not held (any more).
     pub fn retract(&mut self, plan: &ViewPlan, stamp: Stamp, time: i64, arrival: i64) -> bool {
         if self.head.retract(plan, stamp, time, arrival) {

@@ -25,6 +25,6 @@ pub use entity::{Answer, DecodeError, EntityState, Status};
 pub use exact::ExactSum;
 pub use feature_plan::{Evaluated, FeatureColumn, FeaturePlan, ViewUse};
 pub use layout::{NEVER, RowLayout, RowRef, SlotKind, Stamp};
-pub use reduce::{Expression, Expressions, KeyEncoder, ReducedRows, Reducer, RowExpression};
+pub use reduce::{Expression, Expressions, KeyEncoder, ReducedRows, Reducer, RowExpression, encode_key};
 pub use view_plan::{Output, Slot, ViewPlan};
 pub use window::{Span, floor, span};

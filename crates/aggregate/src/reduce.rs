@@ -281,8 +281,8 @@ impl KeyEncoder {
     }
 }
 
-/// The byte form of a key: fixed-width numbers, length-prefixed text.
-fn encode_key(cell: Cell<'_>, out: &mut Vec<u8>) {
+/// Appends the byte form of a part of a key: fixed-width numbers, length-prefixed text; nothing for null.
+pub fn encode_key(cell: Cell<'_>, out: &mut Vec<u8>) {
     match cell.as_key() {
         Cell::Null => {}
         Cell::Bool(value) => out.push(u8::from(value)),

@@ -5,7 +5,7 @@
 //! before 10^18 of them.
 
 use hashbrown::HashMap;
-use thalweg_aggregate::{Cell, ColumnReader};
+use thalweg_aggregate::{ColumnReader, encode_key};
 use thalweg_definition::{DataType, Dedup};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -114,17 +114,11 @@ impl KeyFingerprint {
     pub fn of(&self, row: usize, scratch: &mut Vec<u8>) -> Option<u128> {
         scratch.clear();
         for reader in &self.readers {
-            match reader.cell(row).as_key() {
-                Cell::Null => return None,
-                Cell::Bool(value) => scratch.push(u8::from(value)),
-                Cell::Int(value) => scratch.extend(value.to_le_bytes()),
-                Cell::Float(value) => scratch.extend(value.to_bits().to_le_bytes()),
-                Cell::Decimal(value) => scratch.extend(value.to_le_bytes()),
-                Cell::Bytes(value) => {
-                    scratch.extend((value.len() as u64).to_le_bytes());
-                    scratch.extend(value);
-                }
+            let cell = reader.cell(row);
+            if cell.is_null() {
+                return None;
             }
+            encode_key(cell, scratch);
         }
         Some(xxh3_128(scratch))
     }

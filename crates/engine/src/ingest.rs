@@ -18,7 +18,7 @@ use crate::runtime::SourceRuntime;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType as ArrowType, Field, Int64Type, TimestampMicrosecondType};
 use std::sync::Arc;
-use thalweg_aggregate::{Cell, ColumnReader, Value, array_from_values};
+use thalweg_aggregate::{ColumnReader, Value, array_from_values, encode_key};
 use thalweg_definition::{DataType, SourceKind};
 
 /// A push.
@@ -384,17 +384,7 @@ impl ChangeReader {
     fn key(&self, row: usize, out: &mut Vec<u8>) {
         out.clear();
         for reader in &self.keys {
-            match reader.cell(row).as_key() {
-                Cell::Bytes(bytes) => {
-                    out.extend((bytes.len() as u32).to_le_bytes());
-                    out.extend(bytes);
-                }
-                Cell::Int(value) => out.extend(value.to_le_bytes()),
-                Cell::Bool(value) => out.push(value.into()),
-                Cell::Float(value) => out.extend(value.to_bits().to_le_bytes()),
-                Cell::Decimal(value) => out.extend(value.to_le_bytes()),
-                Cell::Null => {}
-            }
+            encode_key(reader.cell(row), out);
         }
     }
 

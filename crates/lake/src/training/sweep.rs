@@ -169,7 +169,7 @@ impl Sweep<'_> {
             cells.extend((0..layout.slots()).map(|slot| row.cell(slot)));
             passes.clear();
             passes.extend((0..self.plan.filters.len()).map(|filter| row.passes(filter)));
-            state.append(self.plan, row.stamp(), row.arrival(), &cells, &passes);
+            state.insert(self.plan, row.stamp(), row.arrival(), &cells, &passes);
             late |= row.arrival() > row.time();
             let (time, arrival) = row.retraction();
             if time != NEVER {
