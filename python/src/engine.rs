@@ -33,6 +33,7 @@ struct TrainingOptions {
     statuses: bool,
     sql: Option<String>,
     manifest_version: Option<u64>,
+    recreate: Option<String>,
 }
 
 impl Engine {
@@ -128,6 +129,7 @@ impl Engine {
             as_of,
             statuses: options.statuses,
             manifest_version: options.manifest_version,
+            recreate: options.recreate,
         };
         let mut stopped = None;
         let made = self.call(py, |instance| {

@@ -73,6 +73,7 @@ class AsyncClient:
         timestamp: str = "timestamp",
         as_of: str = "event_time",
         statuses: bool = False,
+        recreate: str | None = None,
         progress: Progress | None = None,
     ) -> TrainingSetResult:
         """See `Client.training_set`. Cancelling the task cancels the computation on the server."""
@@ -92,6 +93,7 @@ class AsyncClient:
                 timestamp=timestamp,
                 as_of=as_of,
                 statuses=statuses,
+                recreate=recreate,
                 progress=watch,
             )
         except asyncio.CancelledError:

@@ -125,6 +125,8 @@ class Client(Session):
             "as_of": wanted.as_of,
             "statuses": "true" if wanted.statuses else "false",
         }
+        if wanted.recreate is not None:
+            query["recreate"] = wanted.recreate
         if wanted.sql is None:
             body, content_type = to_stream(wanted.spine), ARROW_STREAM
         else:

@@ -106,9 +106,11 @@ class Engine(Session):
     def _training_set(self, wanted: TrainingSetRequest, progress: Progress | None) -> TrainingSetResult:
         import pyarrow as pa
 
-        options = {"timestamp": wanted.timestamp, "as_of": wanted.as_of, "statuses": wanted.statuses}
+        options: Json = {"timestamp": wanted.timestamp, "as_of": wanted.as_of, "statuses": wanted.statuses}
         if wanted.sql is not None:
             options["sql"] = wanted.sql
+        if wanted.recreate is not None:
+            options["recreate"] = wanted.recreate
         with _translated():
             data, report_json = self._native.training_set(wanted.service, wanted.spine, json.dumps(options), progress)
         report = json.loads(report_json)

@@ -46,6 +46,7 @@ class TrainingSetRequest:
     timestamp: str
     as_of: str
     statuses: bool
+    recreate: str | None = None
 
 
 class Session(ABC):
@@ -128,6 +129,7 @@ class Session(ABC):
         timestamp: str = "timestamp",
         as_of: str = "event_time",
         statuses: bool = False,
+        recreate: str | None = None,
         progress: bool | Progress = True,
     ) -> TrainingSetResult:
         """Computes the features of a service for each row of a spine, as of that row's own time.
@@ -141,6 +143,8 @@ class Session(ABC):
             as_of: `"event_time"`: events that happened before, however late they arrived; `"arrival"`: of those only
                 the ones that had arrived, which is what serving would have answered.
             statuses: adds a column `<feature>__status` for each feature.
+            recreate: the id of a set that was made before, from the same spine: it is made again from the manifest and
+                the state of history it had then, and refused if it does not come out the same.
             progress: True shows a line on a terminal or in a notebook; or a callable of rows done and in all.
 
         Ctrl-C cancels the computation, on the server too.
@@ -149,7 +153,7 @@ class Session(ABC):
             spine = service.spine if spine is None else spine
             timestamp, as_of, service = service.timestamp, service.as_of, service.service
         name = service.name if isinstance(service, FeatureService) else service
-        wanted = _training_set_request(name, spine, timestamp, as_of, statuses)
+        wanted = _training_set_request(name, spine, timestamp, as_of, statuses, recreate)
         line = ProgressLine(f"training set {wanted.service}") if progress is True else nullcontext(progress or None)
         with line as report:
             return self._training_set(wanted, report)
@@ -246,7 +250,12 @@ def _asked(service: object) -> Json:
 
 
 def _training_set_request(
-    service: object, spine: Frame | str | Path | None, timestamp: str, as_of: str, statuses: bool
+    service: object,
+    spine: Frame | str | Path | None,
+    timestamp: str,
+    as_of: str,
+    statuses: bool,
+    recreate: str | None,
 ) -> TrainingSetRequest:
     name = arguments.text(service, "service", "pass a service or its name")
     arguments.choice(as_of, "as_of", AS_OF)
@@ -263,7 +272,7 @@ def _training_set_request(
         raise ValueError(
             f"the spine has no column `{timestamp}`; pass timestamp= with one of {', '.join(table.column_names)}"
         )
-    return TrainingSetRequest(name, table, sql, timestamp, as_of, arguments.flag(statuses, "statuses"))
+    return TrainingSetRequest(name, table, sql, timestamp, as_of, arguments.flag(statuses, "statuses"), recreate)
 
 
 def _manifest(project: object) -> str:

@@ -30,6 +30,7 @@ pub struct StartQuery {
     #[serde(default)]
     statuses: bool,
     manifest_version: Option<u64>,
+    recreate: Option<String>,
 }
 
 fn timestamp() -> String {
@@ -64,6 +65,7 @@ pub async fn start(
             as_of,
             statuses: query.statuses,
             manifest_version: query.manifest_version,
+            recreate: query.recreate,
         };
         Ok(json!({ "id": instance.start_training_set(request)? }))
     });

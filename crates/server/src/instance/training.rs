@@ -34,6 +34,9 @@ pub struct TrainingSetRequest {
     pub statuses: bool,
     /// Of an older manifest; none: the one in force.
     pub manifest_version: Option<u64>,
+    /// The content id of a set that was made before: its manifest and its state of history are taken, and what comes
+    /// out has to be that set again.
+    pub recreate: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -97,7 +100,12 @@ impl Instance {
     /// Starts making a training set; returns the job's id.
     pub fn start_training_set(self: &Arc<Self>, request: TrainingSetRequest) -> Result<String, ServerError> {
         // What can be refused is refused at once.
-        let (checked, hash) = self.checked_manifest(request.manifest_version)?;
+        let recreated = request.recreate.as_deref().map(|id| self.recorded(id)).transpose()?;
+        let version = match &recreated {
+            Some(recorded) => self.version_of(&recorded.manifest_hash)?,
+            None => request.manifest_version,
+        };
+        let (checked, hash) = self.checked_manifest(version)?;
         service_features(&checked, &request.service)?;
         let job = {
             let mut jobs = self.jobs.lock();
@@ -119,7 +127,7 @@ impl Instance {
         let instance = self.clone();
         let id = job.id.clone();
         self.spawn("thalweg-training", move || {
-            let outcome = instance.make_training_set(&checked, hash, request, &job);
+            let outcome = instance.make_training_set(&checked, hash, request, recreated.as_ref(), &job);
             *job.outcome.lock() = Some(outcome.map_err(|error| Failed {
                 cancelled: matches!(error, ServerError::Lake(LakeError::Cancelled)),
                 why: error.to_string(),
@@ -194,6 +202,7 @@ impl Instance {
         checked: &Arc<CheckedManifest>,
         manifest_hash: String,
         request: TrainingSetRequest,
+        recreated: Option<&TrainingSetRecord>,
         job: &Job,
     ) -> Result<Finished, ServerError> {
         let until = self.write_history()?;
@@ -216,7 +225,10 @@ impl Instance {
             as_of: request.as_of,
             cut: None,
             statuses: request.statuses,
-            max_sequence: self.watermarks(checked, until),
+            max_sequence: match recreated {
+                Some(recorded) => recorded_watermarks(recorded)?,
+                None => self.watermarks(checked, until),
+            },
             memory_bytes: self.settings.memory.bytes(),
             work_dir: self.settings.data.join("training"),
         };
@@ -225,6 +237,12 @@ impl Instance {
             job.total.store(total, Ordering::Relaxed);
         };
         let set = self.block_on(build(&self.history, &self.expressions, &lake, &progress, &job.cancelled))?;
+        if let Some(recorded) = recreated.filter(|recorded| recorded.id != set.id) {
+            return Err(ServerError::Invalid(format!(
+                "what came out is training set {}, not {}: send the same spine, timestamp column, service and as_of",
+                set.id, recorded.id
+            )));
+        }
         let path = self.training_path(&set.id);
         write_parquet(&path, &set.schema, &set.batches)?;
         let report = serde_json::to_value(&set.report).map_err(|error| ServerError::Internal(error.to_string()))?;
@@ -245,6 +263,12 @@ impl Instance {
         checked.manifest.sources.iter().map(|source| (source.name.clone(), until)).collect()
     }
 
+    fn recorded(&self, id: &str) -> Result<TrainingSetRecord, ServerError> {
+        self.engine.metadata().training_set(id)?.ok_or_else(|| {
+            ServerError::NotFound(format!("there is no training set `{id}`: list them with `thalweg training-sets`"))
+        })
+    }
+
     fn training_path(&self, id: &str) -> PathBuf {
         self.settings.data.join("training").join(format!("{id}.parquet"))
     }
@@ -253,6 +277,15 @@ impl Instance {
         let jobs = self.jobs.lock();
         jobs.get(id).cloned().ok_or_else(|| ServerError::NotFound(format!("there is no training set job `{id}`")))
     }
+}
+
+/// The log sequences before which the rows of each source were in a set.
+fn recorded_watermarks(recorded: &TrainingSetRecord) -> Result<BTreeMap<String, u64>, ServerError> {
+    let unreadable = || ServerError::Internal(format!("the report of training set {} is not readable", recorded.id));
+    let report: Value = serde_json::from_str(&recorded.report_json).map_err(|_| unreadable())?;
+    let sources = report["sources"].as_object().ok_or_else(unreadable)?;
+    let one = |(name, source): (&String, &Value)| Some((name.clone(), source["sequence"].as_u64()?));
+    sources.iter().map(one).collect::<Option<_>>().ok_or_else(unreadable)
 }
 
 /// The features of a service, in its order.
