@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 /// One value of a row. Strings, bytes, lists and vectors are bytes here; the type tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,6 +114,23 @@ impl PartialEq for Value {
 }
 
 impl Eq for Value {}
+
+impl Hash for Value {
+    /// Equal values have equal fingerprints; what is never a key hashes to nothing.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // An odd constant spreads small numbers over all bits.
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let spread = |bits: u64| (bits ^ (bits >> 32)).wrapping_mul(SPREAD);
+        state.write_u64(match self.as_cell() {
+            Cell::Bool(value) => spread(u64::from(value)),
+            Cell::Int(value) => spread(value as u64),
+            Cell::Float(value) => spread(value.to_bits()),
+            Cell::Decimal(value) => spread(value as u64 ^ (value >> 64) as u64),
+            Cell::Bytes(value) => xxhash_rust::xxh3::xxh3_64(value),
+            Cell::Null => 0,
+        });
+    }
+}
 
 impl PartialOrd for Value {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {

@@ -21,9 +21,9 @@ pub use codec::DecodeError;
 pub use read::{Answer, Status};
 
 /// Rows in a full chunk.
-const CHUNK_ROWS: usize = 128;
+const CHUNK_ROWS: usize = 64;
 /// Chunks in a full group.
-const GROUP_CHUNKS: usize = 64;
+const GROUP_CHUNKS: usize = 16;
 
 /// The rows of an entity, and their tiles.
 #[derive(Debug, Clone)]

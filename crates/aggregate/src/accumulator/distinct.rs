@@ -3,11 +3,12 @@
 use super::count_value;
 use crate::cell::{Cell, Value};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Distinct {
-    counts: BTreeMap<Value, u64>,
+    counts: HashMap<Value, u64, BuildHasherDefault<Fingerprint>>,
 }
 
 impl Distinct {
@@ -30,7 +31,29 @@ impl Distinct {
         self.counts.len() as u64
     }
 
+    /// The values with their counts, sorted by value.
     pub fn counts(&self) -> Value {
-        Value::Map(self.counts.iter().map(|(value, count)| (value.clone(), count_value(*count))).collect())
+        let mut entries: Vec<(Value, Value)> =
+            self.counts.iter().map(|(value, count)| (value.clone(), count_value(*count))).collect();
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Value::Map(entries)
+    }
+}
+
+/// Values hash to a fingerprint of their own, which is taken as it is.
+#[derive(Default)]
+pub struct Fingerprint(u64);
+
+impl Hasher for Fingerprint {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxhash_rust::xxh3::xxh3_64(bytes);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
     }
 }

@@ -45,9 +45,14 @@ impl Chunk {
         (!self.is_empty()).then(|| self.row(plan, self.rows(plan) - 1).stamp())
     }
 
-    /// The tile, where it speaks for every row at this cut: all had arrived and none was taken back.
+    /// Whether every row had arrived before the cut and none was ever taken back.
+    pub fn all_known_at(&self, cut: i64) -> bool {
+        self.newest_arrival < cut && !self.retracted
+    }
+
+    /// The tile, where it speaks for every row at this cut.
     pub fn tile_at(&self, cut: i64) -> Option<&[Accumulator]> {
-        if self.newest_arrival < cut && !self.retracted { self.tile.as_deref() } else { None }
+        if self.all_known_at(cut) { self.tile.as_deref() } else { None }
     }
 
     /// Index of the first row with an event time of at least `time`.
@@ -213,8 +218,12 @@ impl Group {
         self.newest_arrival
     }
 
+    pub fn all_known_at(&self, cut: i64) -> bool {
+        self.newest_arrival < cut && !self.retracted
+    }
+
     pub fn tile_at(&self, cut: i64) -> Option<&[Accumulator]> {
-        if self.newest_arrival < cut && !self.retracted { self.tile.as_deref() } else { None }
+        if self.all_known_at(cut) { self.tile.as_deref() } else { None }
     }
 
     pub fn insert(&mut self, plan: &ViewPlan, stamp: Stamp, arrival: i64, cells: &[Cell<'_>], passes: &[bool]) {

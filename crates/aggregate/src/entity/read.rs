@@ -53,6 +53,27 @@ impl EntityState {
         answers.into_iter().map(|answer| answer.expect("every output is in a class")).collect()
     }
 
+    /// Whether reads at `q` with these two cuts see the same rows, so that their answers are the same.
+    pub fn same_at(&self, plan: &ViewPlan, q: i64, cut: i64, other: i64) -> bool {
+        let start = if plan.unbounded.is_empty() {
+            q.saturating_sub(plan.reach.max(plan.retention.unwrap_or(0)))
+        } else {
+            i64::MIN
+        };
+        let known = cut.min(other);
+        let same = |chunk: &Chunk| {
+            chunk.all_known_at(known)
+                || (chunk.lower_bound(plan, start)..chunk.lower_bound(plan, q)).all(|index| {
+                    let row = chunk.row(plan, index);
+                    row.visible(q, cut) == row.visible(q, other)
+                })
+        };
+        let until = self.groups.partition_point(|group| group.first(plan).time < q);
+        let from = self.groups.partition_point(|group| group.last(plan).time < start);
+        let groups = self.groups.get(from..until).unwrap_or_default();
+        same(&self.head) && groups.iter().all(|group| group.all_known_at(known) || group.chunks().all(same))
+    }
+
     /// The answers for an entity of which nothing was ever seen.
     pub fn never_seen(plan: &ViewPlan) -> Vec<Answer> {
         let empty = |output: &Output| {
@@ -158,7 +179,11 @@ impl EntityState {
             let (low, high) = (chunk.lower_bound(plan, start), chunk.lower_bound(plan, q));
             (low..high).rev().any(|index| chunk.row(plan, index).visible(q, cut))
         };
-        visible(&self.head) || self.groups.iter().rev().flat_map(|group| group.chunks()).any(visible)
+        // Whole groups at or after `q`, or before the retention, are not looked at.
+        let until = self.groups.partition_point(|group| group.first(plan).time < q);
+        let from = self.groups.partition_point(|group| group.last(plan).time < start);
+        let groups = self.groups.get(from..until).unwrap_or_default();
+        visible(&self.head) || groups.iter().rev().any(|group| group.chunks().any(visible))
     }
 }
 

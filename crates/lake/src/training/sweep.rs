@@ -181,14 +181,15 @@ impl Sweep<'_> {
     }
 
     fn read(&self, state: &EntityState, late: bool, row: u32, collector: &mut Collector) {
-        let q = self.spine.times[row as usize];
-        let answers = state.read(self.plan, q, self.spine.cuts[row as usize]);
+        let (q, cut) = (self.spine.times[row as usize], self.spine.cuts[row as usize]);
+        let answers = state.read(self.plan, q, cut);
         let other = self
             .spine
             .other_cuts
             .as_ref()
-            .filter(|_| late)
-            .map(|cuts| state.read(self.plan, q, cuts[row as usize]))
+            .map(|cuts| cuts[row as usize])
+            .filter(|other| late && !state.same_at(self.plan, q, cut, *other))
+            .map(|other| state.read(self.plan, q, other))
             .filter(|other| other.iter().zip(&answers).any(|(a, b)| a.value != b.value));
         collector.push(row, answers, other);
     }
