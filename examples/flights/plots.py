@@ -116,7 +116,7 @@ def draw_roc(axes, outcomes: tuple[Outcome, Outcome]) -> None:
         axes.plot(false, true, color=colour, linewidth=2, label=f"{outcome.name}: AUC {outcome.auc:.3f}")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
     axes.set(
-        title="More than 15 minutes late? The last quarter, judged",
+        title="Late? The last quarter",
         xlabel="on time, but called late",
         ylabel="late, and called late",
         xlim=(0, 1),
