@@ -60,11 +60,9 @@ impl EntityState {
         Self { dropped_through, ..Self::default() }
     }
 
-    /// Adds a row, wherever in the order of events it belongs.
+    /// Adds a row, wherever in the order of events it belongs. One that is older than what is folded stays a row until
+    /// it is folded itself, so that reads which do not know it yet can leave it out.
     pub fn insert(&mut self, plan: &ViewPlan, stamp: Stamp, arrival: i64, cells: &[Cell<'_>], passes: &[bool]) {
-        if stamp.time <= self.dropped_through && self.base.is_some() {
-            return self.insert_into_base(plan, stamp, arrival, cells, passes);
-        }
         if self.groups.is_empty() || self.head.first(plan).is_some_and(|first| stamp >= first) {
             self.head.insert(plan, stamp, arrival, cells, passes);
             if self.head.rows(plan) >= 2 * CHUNK_ROWS {
@@ -175,16 +173,6 @@ impl EntityState {
         }
         self.dropped_through = self.dropped_through.max(base.through);
         self.base = Some(base);
-    }
-
-    fn insert_into_base(&mut self, plan: &ViewPlan, stamp: Stamp, arrival: i64, cells: &[Cell<'_>], passes: &[bool]) {
-        let (mut words, mut heap) = (Vec::new(), Vec::new());
-        plan.layout.push(&mut words, &mut heap, stamp, arrival, cells, passes);
-        let base = self.base.as_mut().expect("checked by the caller");
-        base.newest_arrival = base.newest_arrival.max(arrival);
-        for (accumulator, spec) in base.accumulators.iter_mut().zip(&plan.unbounded) {
-            accumulator.add(&plan.accumulators[*spec], plan.layout.row(&words, &heap));
-        }
     }
 }
 

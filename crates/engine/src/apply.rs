@@ -123,7 +123,8 @@ impl Engine {
         path: Path,
     ) -> Result<(), EngineError> {
         let (mut key, mut cells, mut passes): (Vec<u8>, Vec<Cell<'_>>, Vec<bool>) = Default::default();
-        let oldest = view.plan.retention.map_or(i64::MIN, |retention| self.now().saturating_sub(retention));
+        let oldest =
+            view.plan.retention.map_or(i64::MIN, |retention| self.timeline.settled().saturating_sub(retention));
         let mut expired = 0;
         for index in 0..reduced.len() {
             let row = reduced.rows[index] as usize;

@@ -202,7 +202,7 @@ impl Engine {
     /// Removes what is past retention, and keeps memory inside its budget.
     pub fn tidy(&self) -> Result<(), EngineError> {
         let Some(runtime) = self.runtime.read().clone() else { return Ok(()) };
-        let now = self.now();
+        let now = self.timeline.settled();
         for view in runtime.views.values() {
             view.state.expire(&self.store, &view.plan, now)?;
         }

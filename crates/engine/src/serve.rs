@@ -82,7 +82,8 @@ impl Engine {
             }
         };
         let rows = rows_of(&request)?;
-        let now = self.timeline.query_time();
+        let lease = self.timeline.begin_read();
+        let now = lease.q;
         let q = request.as_of.unwrap_or(now);
         // A read of the future knows what is known now.
         let cut = q.min(now);

@@ -5,7 +5,7 @@
 //! is never before a query time already answered.
 
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -53,6 +53,25 @@ pub enum ClockMode {
     Events,
 }
 
+/// A live read under way.
+pub struct ReadLease<'a> {
+    timeline: &'a Timeline,
+    /// Its query time.
+    pub q: i64,
+}
+
+impl Drop for ReadLease<'_> {
+    fn drop(&mut self) {
+        let mut state = self.timeline.state.lock();
+        if let Some(readers) = state.reading.get_mut(&self.q) {
+            *readers -= 1;
+            if *readers == 0 {
+                state.reading.remove(&self.q);
+            }
+        }
+    }
+}
+
 pub struct Timeline {
     clock: Arc<dyn Clock>,
     mode: ClockMode,
@@ -68,6 +87,8 @@ struct State {
     asked: i64,
     /// The writes in flight, in the order of acceptance.
     in_flight: VecDeque<Write>,
+    /// The query times of live reads under way, and how many read at each.
+    reading: BTreeMap<i64, usize>,
 }
 
 /// A write in flight.
@@ -80,8 +101,13 @@ struct Write {
 
 impl Timeline {
     pub fn new(clock: Arc<dyn Clock>, mode: ClockMode) -> Self {
-        let state =
-            State { latest: i64::MIN / 2, given: i64::MIN / 2, asked: i64::MIN / 2, in_flight: VecDeque::new() };
+        let state = State {
+            latest: i64::MIN / 2,
+            given: i64::MIN / 2,
+            asked: i64::MIN / 2,
+            in_flight: VecDeque::new(),
+            reading: BTreeMap::new(),
+        };
         Self { clock, mode, state: Mutex::new(state) }
     }
 
@@ -155,9 +181,23 @@ impl Timeline {
         }
     }
 
-    /// The query time of a live read: just past everything that can be read, and never past a write in flight.
-    pub fn query_time(&self) -> i64 {
+    /// Begins a live read; while it lasts, nothing that it may need is let go.
+    pub fn begin_read(&self) -> ReadLease<'_> {
         let mut state = self.state.lock();
+        let q = self.ask(&mut state);
+        *state.reading.entry(q).or_default() += 1;
+        ReadLease { timeline: self, q }
+    }
+
+    /// No live read, under way or to come, asks for an earlier time.
+    pub fn settled(&self) -> i64 {
+        let mut state = self.state.lock();
+        let q = self.ask(&mut state);
+        state.reading.first_key_value().map_or(q, |(oldest, _)| q.min(*oldest))
+    }
+
+    /// The query time of a live read: just past everything that can be read, and never past a write in flight.
+    fn ask(&self, state: &mut State) -> i64 {
         if self.mode == ClockMode::System {
             state.latest = state.latest.max(self.clock.now());
         }
