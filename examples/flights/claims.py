@@ -26,7 +26,7 @@ class Claims:
             if otherwise:
                 print(f"       found: {otherwise}", flush=True)
 
-    def same(self, claim: str, given: pa.Table, wanted: pa.Table) -> None:
+    def same(self, claim: str, given: pa.Table, wanted: pa.Table) -> oracle.Comparison:
         """Claims that the tables agree in every value of `wanted`, to the last bit."""
         found = oracle.compare(given, wanted)
         self.that(
@@ -34,3 +34,4 @@ class Claims:
             found.compared > 0 and found.mismatches == 0,
             "; ".join(found.samples[:SHOWN]),
         )
+        return found

@@ -53,8 +53,8 @@ def main() -> int:
         demo.apply()
         replayed = demo.live()
         table, outcomes = demo.train()
-        paths = demo.both_paths_agree(replayed.served)
-        demo.picture(paths, outcomes)
+        paths, agreement = demo.both_paths_agree(replayed.served)
+        demo.picture(paths, agreement, outcomes)
         checked = demo.check()
         seconds = demo.watch.seconds
         print(f"       seconds: {demo.watch}")
@@ -182,18 +182,22 @@ class Demo:
         print(f"       what mattered most: {', '.join(rich.leading[:4])}")
         return rich, poor
 
-    def both_paths_agree(self, served: pa.Table) -> plots.Paths:
+    def both_paths_agree(self, served: pa.Table) -> tuple[plots.Paths, oracle.Comparison]:
         """What was served during the replay, asked of history as a training set: the same, value by value."""
         spine = served.select([*KEYS, "distance", "served_at"])
         arrival, event_time = (
             self.training_set(spine, "served_at", as_of).table for as_of in ("arrival", "event_time")
         )
-        self.claims.same("what was served live is what the training set says", served, arrival.select(COLUMNS))
-        return plots.Paths(served, arrival, event_time)
+        claim = "what was served live is what the training set says"
+        agreement = self.claims.same(claim, served, arrival.select(COLUMNS))
+        return plots.Paths(served, arrival, event_time), agreement
 
-    def picture(self, paths: plots.Paths, outcomes: tuple[Outcome, Outcome]) -> None:
+    def picture(self, paths: plots.Paths, agreement: oracle.Comparison, outcomes: tuple[Outcome, Outcome]) -> None:
         with self.watch.time("picture"):
-            title = f"{self.year.events:,} events replayed, {self.spine.num_rows:,} flights in the training set"
+            title = (
+                f"{self.year.events:,} events replayed, {agreement.compared:,} values served live, "
+                f"{agreement.mismatches:,} differ from the training set"
+            )
             plots.summary(paths, outcomes, title, self.work / "demo.png")
 
     def check(self) -> tw.CheckResult:

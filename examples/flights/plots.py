@@ -83,7 +83,9 @@ def summary(paths: Paths, outcomes: tuple[Outcome, Outcome], title: str, to: Pat
         above.tick_params(labelbottom=False)
         draw_live(above, below, paths, paths.busiest)
         draw_roc(figure.add_subplot(grid[:, 1]), outcomes)
-        figure.suptitle(title, x=0.008, ha="left", fontsize=14, fontweight="bold")
+        figure.get_layout_engine().set(rect=(0, 0, 1, 0.925))
+        figure.text(0.009, 0.975, title, va="top", fontsize=14, fontweight="bold", in_layout=False)
+        figure.align_ylabels([above, below])
         return saved(figure, to)
 
 
@@ -98,7 +100,10 @@ def draw_live(above, below, paths: Paths, carrier: str) -> None:
     # Dots for some of the answers: all of them would hide the line that they lie on.
     above.plot(values.live.iloc[::every], "o", color=ORANGE, markersize=3.6, label="served live during the replay")
     above.set(title=f"Live is training: {carrier}'s mean arrival delay over the last 7 days", ylabel="minutes")
-    above.legend(loc="upper right", ncols=2)
+    low, high = above.get_ylim()
+    # Room for the legend, wherever the line goes.
+    above.set_ylim(low, high + 0.12 * (high - low))
+    above.legend(loc="upper left", ncols=2, borderaxespad=0.2)
     leak = values.event_time - values.live
     below.axhline(0, color=GREY, linewidth=0.8)
     below.fill_between(leak.index, leak, color=GREY, alpha=0.55, linewidth=0)
@@ -116,12 +121,11 @@ def draw_roc(axes, outcomes: tuple[Outcome, Outcome]) -> None:
         axes.plot(false, true, color=colour, linewidth=2, label=f"{outcome.name}: AUC {outcome.auc:.3f}")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
     axes.set(
-        title="Late? The last quarter",
+        title="More than 15 minutes late?",
         xlabel="on time, but called late",
         ylabel="late, and called late",
         xlim=(0, 1),
-        ylim=(0, 1),
-        aspect="equal",
+        ylim=(0, 1.005),
     )
     axes.legend(loc="lower right")
 

@@ -20,8 +20,8 @@ pub use aggregation::{Aggregation, DEFAULT_LG_K, DEFAULT_RELATIVE_ERROR, LG_K, M
 pub use duration::{DAY, Duration, HOUR, MINUTE, SECOND};
 pub use error::{DefinitionError, Problem};
 pub use model::{
-    About, AsOf, Column, Dedup, Derived, Entity, Feature, FeatureService, FeatureView, Manifest, OnDemandFeature,
-    Source, SourceKind, TrainingSet,
+    About, AsOf, Column, DEFAULT_NAMESPACE, Dedup, Derived, Entity, Feature, FeatureService, FeatureView, Manifest,
+    OnDemandFeature, Source, SourceKind, TrainingSet,
 };
 pub use plan::{Change, ChangeKind, Consequence, Plan, plan, view_state_key};
 pub use types::{DataType, MAX_VECTOR};

@@ -23,6 +23,17 @@ pub struct About {
     pub description: String,
     pub owner: String,
     pub tags: Vec<String>,
+    /// Whose it is: what API keys are given for. Empty: [`DEFAULT_NAMESPACE`].
+    pub namespace: String,
+}
+
+/// Where objects are that name no namespace.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+impl About {
+    pub fn namespace(&self) -> &str {
+        if self.namespace.is_empty() { DEFAULT_NAMESPACE } else { &self.namespace }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -28,6 +28,18 @@ pub enum ServerError {
     Invalid(String),
     #[error("{0}")]
     Unavailable(String),
+    /// No key was presented, or one that is not known, has expired or was taken back.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The key does not allow this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The key has used up its rate.
+    #[error("{what}: send again in {retry_after_ms} ms")]
+    RateLimited { what: String, retry_after_ms: u64 },
+    /// It took longer than the caller, or the definition, allows.
+    #[error("{0}")]
+    Deadline(String),
     /// The server's own fault or that of the machine under it.
     #[error("{0}")]
     Internal(String),
@@ -43,6 +55,10 @@ impl ServerError {
             Self::Breaking(_) => "BREAKING",
             Self::NotFound(_) => "NOT_FOUND",
             Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Unauthenticated(_) => "UNAUTHENTICATED",
+            Self::Forbidden(_) => "FORBIDDEN",
+            Self::RateLimited { .. } => "RATE_LIMITED",
+            Self::Deadline(_) => "DEADLINE",
             Self::Internal(_) => "INTERNAL",
         }
     }
@@ -50,7 +66,9 @@ impl ServerError {
     /// When to try again, where that helps.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
-            Self::Engine(EngineError::Overloaded { retry_after_ms, .. }) => Some(*retry_after_ms),
+            Self::Engine(EngineError::Overloaded { retry_after_ms, .. }) | Self::RateLimited { retry_after_ms, .. } => {
+                Some(*retry_after_ms)
+            }
             _ => None,
         }
     }

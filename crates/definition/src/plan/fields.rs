@@ -250,6 +250,7 @@ fn put_named_about(fields: &mut Fields, prefix: &str, about: &About) {
     put(fields, &format!("{prefix}description"), Some(&about.description));
     put(fields, &format!("{prefix}owner"), Some(&about.owner));
     put(fields, &format!("{prefix}tags"), Some(about.tags.join(", ")));
+    put(fields, &format!("{prefix}namespace"), Some(&about.namespace));
 }
 
 fn put(fields: &mut Fields, field: &str, value: Option<impl ToString>) {

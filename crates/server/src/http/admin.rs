@@ -4,16 +4,22 @@ use super::App;
 use super::body::Content;
 use super::errors::{HttpError, JsonAnswer};
 use crate::instance::CheckOptions;
+use crate::session::Session;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use serde_json::json;
 
 /// Recomputes recorded answers from history, and compares them.
-pub async fn check(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<JsonAnswer, HttpError> {
+pub async fn check(
+    State(app): State<App>,
+    session: Session,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<JsonAnswer, HttpError> {
     Content::json_only(&headers)?;
     let body = app.bodies.read(&headers, body).await?;
-    app.answer(move |instance| {
+    app.answer(session, move |session| {
         let body = body.decompressed()?;
         let text = body.bytes.trim_ascii();
         let options: CheckOptions = if text.is_empty() {
@@ -22,22 +28,22 @@ pub async fn check(State(app): State<App>, headers: HeaderMap, body: Body) -> Re
             let wrong = |error| HttpError::invalid(format!("the options of a check: {error}"));
             serde_json::from_slice(text).map_err(wrong)?
         };
-        Ok(instance.check(&options)?)
+        Ok(session.check(&options)?)
     })
     .await
 }
 
 /// Brings everything acknowledged into history, then writes a checkpoint.
-pub async fn flush(State(app): State<App>) -> Result<JsonAnswer, HttpError> {
-    app.answer(|instance| {
-        instance.flush()?;
+pub async fn flush(State(app): State<App>, session: Session) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, |session| {
+        session.flush()?;
         Ok(json!({}))
     })
     .await
 }
 
-pub async fn status(State(app): State<App>) -> Result<JsonAnswer, HttpError> {
-    app.answer(|instance| Ok(instance.status())).await
+pub async fn status(State(app): State<App>, session: Session) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, |session| Ok(session.status()?)).await
 }
 
 /// The process lives.

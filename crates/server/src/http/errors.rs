@@ -36,6 +36,10 @@ impl HttpError {
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
     }
 
+    pub fn unauthenticated(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message)
+    }
+
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message)
     }
@@ -68,7 +72,10 @@ impl From<ServerError> for HttpError {
             "NOT_FOUND" => StatusCode::NOT_FOUND,
             "INVALID" => StatusCode::BAD_REQUEST,
             "BREAKING" | "CANCELLED" => StatusCode::CONFLICT,
-            "OVERLOADED" => StatusCode::TOO_MANY_REQUESTS,
+            "UNAUTHENTICATED" => StatusCode::UNAUTHORIZED,
+            "FORBIDDEN" => StatusCode::FORBIDDEN,
+            "OVERLOADED" | "RATE_LIMITED" => StatusCode::TOO_MANY_REQUESTS,
+            "DEADLINE" => StatusCode::GATEWAY_TIMEOUT,
             "UNAVAILABLE" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -5,7 +5,7 @@ use super::arrow_response::feature_stream;
 use super::body::{ARROW_STREAM, Content};
 use super::errors::{HttpError, JsonAnswer};
 use super::json::{feature_response, parse_feature_request};
-use crate::instance::Instance;
+use crate::session::Session;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
@@ -14,21 +14,26 @@ use axum::response::{IntoResponse, Response};
 /// Bodies up to here are answered on the spot: a read takes microseconds, a change of threads does as well.
 const SMALL_BODY: usize = 16 << 10;
 
-pub async fn read(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, HttpError> {
+pub async fn read(
+    State(app): State<App>,
+    session: Session,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HttpError> {
     Content::json_only(&headers)?;
     let as_arrow = wants_arrow(&headers);
     let compressed = headers.contains_key(header::CONTENT_ENCODING);
     let body = app.bodies.read(&headers, body).await?;
     if body.bytes.len() <= SMALL_BODY && !compressed {
-        return answer(&app.instance, &body.bytes, as_arrow);
+        return answer(&session, &body.bytes, as_arrow);
     }
-    app.blocking(move |instance| answer(instance, &body.decompressed()?.bytes, as_arrow)).await
+    app.blocking(session, move |session| answer(session, &body.decompressed()?.bytes, as_arrow)).await
 }
 
-fn answer(instance: &Instance, text: &[u8], as_arrow: bool) -> Result<Response, HttpError> {
-    let runtime = instance.engine().runtime()?;
+fn answer(session: &Session, text: &[u8], as_arrow: bool) -> Result<Response, HttpError> {
+    let runtime = session.runtime()?;
     let request = parse_feature_request(&runtime, text)?;
-    let response = instance.read(request)?;
+    let response = session.read(request)?;
     if as_arrow {
         let bytes = feature_stream(&response).map_err(|error| HttpError::internal(error.to_string()))?;
         return Ok(([(header::CONTENT_TYPE, ARROW_STREAM)], bytes).into_response());
@@ -44,6 +49,6 @@ fn wants_arrow(headers: &HeaderMap) -> bool {
         .any(|kind| kind.trim().eq_ignore_ascii_case(ARROW_STREAM))
 }
 
-pub async fn view(State(app): State<App>, Path(name): Path<String>) -> Result<JsonAnswer, HttpError> {
-    app.answer(move |instance| Ok(instance.view_status(&name)?)).await
+pub async fn view(State(app): State<App>, session: Session, Path(name): Path<String>) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, move |session| Ok(session.view_status(&name)?)).await
 }

@@ -4,6 +4,7 @@ use super::App;
 use super::body::Content;
 use super::errors::{HttpError, JsonAnswer};
 use crate::error::ServerError;
+use crate::session::Session;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -11,10 +12,15 @@ use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-pub async fn plan(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<JsonAnswer, HttpError> {
+pub async fn plan(
+    State(app): State<App>,
+    session: Session,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<JsonAnswer, HttpError> {
     Content::json_only(&headers)?;
     let body = app.bodies.read(&headers, body).await?;
-    app.answer(move |instance| Ok(instance.plan(body.decompressed()?.text()?)?)).await
+    app.answer(session, move |session| Ok(session.plan(body.decompressed()?.text()?)?)).await
 }
 
 #[derive(Deserialize)]
@@ -26,6 +32,7 @@ pub struct ApplyQuery {
 
 pub async fn apply(
     State(app): State<App>,
+    session: Session,
     query: Result<Query<ApplyQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -33,21 +40,25 @@ pub async fn apply(
     let Query(query) = query.map_err(|error| HttpError::invalid(error.body_text()))?;
     Content::json_only(&headers)?;
     let body = app.bodies.read(&headers, body).await?;
-    app.answer(move |instance| Ok(instance.apply(body.decompressed()?.text()?, query.allow_breaking)?)).await
+    app.answer(session, move |session| Ok(session.apply(body.decompressed()?.text()?, query.allow_breaking)?)).await
 }
 
-pub async fn current(State(app): State<App>) -> Result<JsonAnswer, HttpError> {
-    app.answer(|instance| whole(instance.manifest(None))).await
+pub async fn current(State(app): State<App>, session: Session) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, |session| whole(session.manifest(None))).await
 }
 
-pub async fn version(State(app): State<App>, Path(version): Path<String>) -> Result<JsonAnswer, HttpError> {
+pub async fn version(
+    State(app): State<App>,
+    session: Session,
+    Path(version): Path<String>,
+) -> Result<JsonAnswer, HttpError> {
     let number = version.parse::<u64>();
     let number = number.map_err(|_| HttpError::invalid(format!("`{version}` is not a version: write a number")))?;
-    app.answer(move |instance| whole(instance.manifest(Some(number)))).await
+    app.answer(session, move |session| whole(session.manifest(Some(number)))).await
 }
 
-pub async fn list(State(app): State<App>) -> Result<JsonAnswer, HttpError> {
-    app.answer(|instance| Ok(instance.manifests()?)).await
+pub async fn list(State(app): State<App>, session: Session) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, |session| Ok(session.manifests()?)).await
 }
 
 fn whole(manifest: Result<(u64, String, String), ServerError>) -> Result<Json, HttpError> {

@@ -10,6 +10,7 @@ mod admin;
 mod arrow_response;
 mod background;
 mod body;
+mod caller;
 mod errors;
 mod features;
 pub mod json;
@@ -22,6 +23,7 @@ mod training_sets;
 mod watch;
 
 use crate::instance::Instance;
+use crate::session::Session;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
@@ -95,10 +97,10 @@ impl App {
     /// Does what blocks on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Arc<Instance>) -> Result<T, HttpError> + Send + 'static,
+        session: Session,
+        work: impl FnOnce(&Session) -> Result<T, HttpError> + Send + 'static,
     ) -> Result<T, HttpError> {
-        let instance = self.instance.clone();
-        match tokio::task::spawn_blocking(move || work(&instance)).await {
+        match tokio::task::spawn_blocking(move || work(&session)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(HttpError::internal("the request could not be finished; the server's log says why")),
         }
@@ -107,8 +109,9 @@ impl App {
     /// As `blocking`, for what is answered with JSON.
     async fn answer<T: serde::Serialize + Send + 'static>(
         &self,
-        work: impl FnOnce(&Arc<Instance>) -> Result<T, HttpError> + Send + 'static,
+        session: Session,
+        work: impl FnOnce(&Session) -> Result<T, HttpError> + Send + 'static,
     ) -> Result<JsonAnswer, HttpError> {
-        self.blocking(move |instance| JsonAnswer::of(&work(instance)?)).await
+        self.blocking(session, move |session| JsonAnswer::of(&work(session)?)).await
     }
 }

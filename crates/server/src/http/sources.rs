@@ -4,6 +4,7 @@ use super::App;
 use super::body::Content;
 use super::errors::{HttpError, JsonAnswer};
 use super::limits::QUARANTINE_ROWS;
+use crate::session::Session;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -24,6 +25,7 @@ pub struct PushQuery {
 /// Takes rows; answers when they are durable and visible.
 pub async fn push(
     State(app): State<App>,
+    session: Session,
     Path(name): Path<String>,
     query: Result<Query<PushQuery>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
@@ -33,14 +35,14 @@ pub async fn push(
     let content = Content::of(&headers)?;
     let idempotency_key = idempotency_key(&headers)?;
     let body = app.bodies.read(&headers, body).await?;
-    app.answer(move |instance| {
+    app.answer(session, move |session| {
         let body = body.decompressed()?;
         let input = match content {
             Content::Json => Input::Json(&body.bytes),
             Content::Lines => Input::Lines(&body.bytes),
             Content::Arrow => Input::Arrow(body.arrow()?.1),
         };
-        Ok(instance.push(PushRequest { source: &name, input, idempotency_key, backfill })?)
+        Ok(session.push(PushRequest { source: &name, input, idempotency_key, backfill })?)
     })
     .await
 }
@@ -53,18 +55,16 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
     }
 }
 
-pub async fn list(State(app): State<App>) -> Result<JsonAnswer, HttpError> {
-    app.answer(|instance| {
-        let Ok(runtime) = instance.engine().runtime() else { return Ok(Vec::new()) };
-        let mut names: Vec<&String> = runtime.sources.keys().collect();
-        names.sort_unstable();
-        Ok(names.into_iter().map(|name| instance.source_status(name)).collect::<Result<Vec<Json>, _>>()?)
-    })
-    .await
+pub async fn list(State(app): State<App>, session: Session) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, |session| Ok(session.sources()?)).await
 }
 
-pub async fn describe(State(app): State<App>, Path(name): Path<String>) -> Result<JsonAnswer, HttpError> {
-    app.answer(move |instance| Ok(instance.source_status(&name)?)).await
+pub async fn describe(
+    State(app): State<App>,
+    session: Session,
+    Path(name): Path<String>,
+) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, move |session| Ok(session.source_status(&name)?)).await
 }
 
 #[derive(Deserialize)]
@@ -78,13 +78,14 @@ pub struct Page {
 /// Rows that were set aside, oldest first.
 pub async fn quarantine(
     State(app): State<App>,
+    session: Session,
     Path(name): Path<String>,
     query: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Result<JsonAnswer, HttpError> {
     let Query(page) = query.map_err(|error| HttpError::invalid(error.body_text()))?;
     let limit = page.limit.unwrap_or(QUARANTINE_ROWS).min(QUARANTINE_ROWS);
-    app.answer(move |instance| {
-        let rows = instance.engine().quarantined(&name, limit, page.offset)?;
+    app.answer(session, move |session| {
+        let rows = session.quarantined(&name, limit, page.offset)?;
         let next = (rows.len() as u64 == limit && limit > 0).then_some(page.offset + limit);
         let rows: Vec<Json> = rows.into_iter().map(quarantined).collect();
         Ok(json!({ "source": name, "rows": rows, "next_offset": next }))
@@ -114,6 +115,10 @@ pub fn quarantined(stored: thalweg_store::StoredQuarantine) -> Json {
 }
 
 /// Pushes the rows in quarantine again.
-pub async fn replay(State(app): State<App>, Path(name): Path<String>) -> Result<JsonAnswer, HttpError> {
-    app.answer(move |instance| Ok(instance.replay_quarantine(&name)?)).await
+pub async fn replay(
+    State(app): State<App>,
+    session: Session,
+    Path(name): Path<String>,
+) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, move |session| Ok(session.replay_quarantine(&name)?)).await
 }

@@ -5,6 +5,7 @@ use super::body::{ARROW_STREAM, Content, ReadBody};
 use super::errors::{HttpError, JsonAnswer};
 use super::stream::stream;
 use crate::instance::{Spine, TrainingSetRequest};
+use crate::session::Session;
 use arrow::array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
 use axum::body::Body;
@@ -46,6 +47,7 @@ struct SqlSpine {
 
 pub async fn start(
     State(app): State<App>,
+    session: Session,
     query: Result<Query<StartQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -57,7 +59,7 @@ pub async fn start(
     };
     let content = Content::of(&headers)?;
     let body = app.bodies.read(&headers, body).await?;
-    let answer = app.answer(move |instance| {
+    let answer = app.answer(session, move |session| {
         let request = TrainingSetRequest {
             service: query.service,
             spine: spine(content, &body.decompressed()?)?,
@@ -67,7 +69,7 @@ pub async fn start(
             manifest_version: query.manifest_version,
             recreate: query.recreate,
         };
-        Ok(json!({ "id": instance.start_training_set(request)? }))
+        Ok(json!({ "id": session.start_training_set(request)? }))
     });
     Ok((StatusCode::ACCEPTED, answer.await?).into_response())
 }
@@ -93,20 +95,25 @@ fn spine(content: Content, body: &ReadBody) -> Result<Spine, HttpError> {
     }
 }
 
-pub async fn list(State(app): State<App>) -> Result<JsonAnswer, HttpError> {
-    app.answer(|instance| Ok(instance.training_sets()?)).await
+pub async fn list(State(app): State<App>, session: Session) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, |session| Ok(session.training_sets()?)).await
 }
 
 pub async fn describe(
     State(app): State<App>,
+    session: Session,
     extract::Path(id): extract::Path<String>,
 ) -> Result<JsonAnswer, HttpError> {
-    app.answer(move |instance| Ok(instance.training_job(&id)?)).await
+    app.answer(session, move |session| Ok(session.training_job(&id)?)).await
 }
 
-pub async fn cancel(State(app): State<App>, extract::Path(id): extract::Path<String>) -> Result<JsonAnswer, HttpError> {
-    app.answer(move |instance| {
-        instance.cancel_training(&id)?;
+pub async fn cancel(
+    State(app): State<App>,
+    session: Session,
+    extract::Path(id): extract::Path<String>,
+) -> Result<JsonAnswer, HttpError> {
+    app.answer(session, move |session| {
+        session.cancel_training(&id)?;
         Ok(json!({}))
     })
     .await
@@ -130,13 +137,14 @@ enum Format {
 /// The rows of a training set, streamed from its file.
 pub async fn data(
     State(app): State<App>,
+    session: Session,
     extract::Path(id): extract::Path<String>,
     query: Result<Query<DataQuery>, QueryRejection>,
 ) -> Result<Response, HttpError> {
     let Query(DataQuery { format }) = query.map_err(|error| HttpError::invalid(error.body_text()))?;
     let (path, file) = app
-        .blocking(move |instance| {
-            let path = instance.training_data(&id)?;
+        .blocking(session, move |session| {
+            let path = session.training_data(&id)?;
             let file = File::open(&path)
                 .map_err(|error| HttpError::internal(format!("the rows of training set `{id}`: {error}")))?;
             Ok((path, file))

@@ -16,8 +16,10 @@ mod status;
 mod tasks;
 mod training;
 
+use crate::access::Access;
 use crate::error::ServerError;
 use crate::settings::{Clock as ClockSetting, Settings};
+use crate::telemetry::Telemetry;
 use history::HistoryPositions;
 use parking_lot::Mutex;
 use served::ServedLog;
@@ -45,6 +47,8 @@ pub struct Instance {
     tokio: tokio::runtime::Runtime,
     positions: Mutex<HistoryPositions>,
     served: ServedLog,
+    access: Access,
+    telemetry: Telemetry,
     jobs: Mutex<HashMap<String, Arc<Job>>>,
     /// One manifest is applied at a time.
     applying: Mutex<()>,
@@ -102,6 +106,8 @@ impl Instance {
             expressions,
             tokio,
             positions: Mutex::default(),
+            access: Access::default(),
+            telemetry: Telemetry::default(),
             jobs: Mutex::default(),
             applying: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -116,6 +122,14 @@ impl Instance {
 
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     pub fn settings(&self) -> &Settings {

@@ -53,6 +53,7 @@ pub struct JobStatus {
 /// A training set that is being made, or was.
 pub(super) struct Job {
     id: String,
+    service: String,
     cancelled: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
@@ -116,6 +117,7 @@ impl Instance {
             }
             let job = Arc::new(Job {
                 id: id.clone(),
+                service: request.service.clone(),
                 cancelled: AtomicBool::new(false),
                 done: AtomicU64::new(0),
                 total: AtomicU64::new(0),
@@ -153,6 +155,16 @@ impl Instance {
             Some(Err(failed)) => Err(ServerError::Invalid(format!("training set {id} was not made: {}", failed.why))),
             None => Err(ServerError::Unavailable(format!("training set {id} is still being made: ask for its state"))),
         }
+    }
+
+    /// The service that a job or a finished training set is of.
+    pub fn training_service(&self, id: &str) -> Result<String, ServerError> {
+        if let Some(job) = self.jobs.lock().get(id) {
+            return Ok(job.service.clone());
+        }
+        let sets = self.engine.metadata().training_sets()?;
+        let found = sets.into_iter().find(|set| set.id == id);
+        found.map(|set| set.service).ok_or_else(|| no_such_job(id))
     }
 
     pub fn cancel_training(&self, id: &str) -> Result<(), ServerError> {
@@ -275,8 +287,12 @@ impl Instance {
 
     fn job(&self, id: &str) -> Result<Arc<Job>, ServerError> {
         let jobs = self.jobs.lock();
-        jobs.get(id).cloned().ok_or_else(|| ServerError::NotFound(format!("there is no training set job `{id}`")))
+        jobs.get(id).cloned().ok_or_else(|| no_such_job(id))
     }
+}
+
+fn no_such_job(id: &str) -> ServerError {
+    ServerError::NotFound(format!("there is no training set job `{id}`"))
 }
 
 /// The log sequences before which the rows of each source were in a set.

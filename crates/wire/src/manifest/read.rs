@@ -3,8 +3,8 @@
 use crate::{aggregation, v1};
 use std::str::FromStr;
 use thalweg_definition::{
-    About, Aggregation, AsOf, Column, DataType, Dedup, Derived, Duration, Entity, Feature, FeatureService, FeatureView,
-    Manifest, OnDemandFeature, Problem, Source, SourceKind, TrainingSet, Window,
+    About, Aggregation, AsOf, Column, DEFAULT_NAMESPACE, DataType, Dedup, Derived, Duration, Entity, Feature,
+    FeatureService, FeatureView, Manifest, OnDemandFeature, Problem, Source, SourceKind, TrainingSet, Window,
 };
 
 /// The manifest, its objects sorted by name, or everything in it that cannot be read.
@@ -216,7 +216,9 @@ fn service(proto: v1::FeatureService) -> FeatureService {
 
 fn about(proto: Option<v1::About>) -> About {
     let proto = proto.unwrap_or_default();
-    About { description: proto.description, owner: proto.owner, tags: proto.tags }
+    // Written out or left out, it is the same namespace, and the same manifest.
+    let namespace = if proto.namespace == DEFAULT_NAMESPACE { String::new() } else { proto.namespace };
+    About { description: proto.description, owner: proto.owner, tags: proto.tags, namespace }
 }
 
 /// Expressions and names without the blanks around them; none where nothing is left.

@@ -129,8 +129,8 @@ fn columns(columns: &[Column]) -> Vec<v1::Column> {
 
 /// None where nothing is said.
 fn about(about: &About) -> Option<v1::About> {
-    let About { description, owner, tags } = about.clone();
-    (*about != About::default()).then_some(v1::About { description, owner, tags })
+    let About { description, owner, tags, namespace } = about.clone();
+    (*about != About::default()).then_some(v1::About { description, owner, tags, namespace })
 }
 
 fn duration(duration: Option<Duration>) -> String {

@@ -1,0 +1,273 @@
+//! An instance as one caller sees it through one door. Every door does its work through a [`Session`], so that what a
+//! key allows, what is written to the audit log and what is counted is decided once, for all of them.
+//!
+//! ```text
+//! bytes ─▶ door (protocol) ─▶ Session: authenticate ─▶ authorize ─▶ [work on the Instance] ─▶ counted, audited
+//! ```
+
+mod operation;
+
+use crate::access::{Caller, Reach};
+use crate::error::ServerError;
+use crate::instance::{CheckOptions, CheckReport, Instance, JobStatus, PlanOutcome, Spine, TrainingSetRequest};
+use serde_json::Value as Json;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use thalweg_engine::{Ack, FeatureRequest, FeatureResponse, PushRequest, Runtime, Wanted};
+use thalweg_store::StoredQuarantine;
+
+pub use operation::{Door, Operation};
+
+/// One caller at one door. Cheap to clone.
+#[derive(Clone)]
+pub struct Session {
+    instance: Arc<Instance>,
+    door: Door,
+    caller: Caller,
+}
+
+impl Session {
+    /// Lets a caller in, by the API key that was presented.
+    pub fn enter(
+        instance: &Arc<Instance>,
+        door: Door,
+        presented: Option<&str>,
+        peer: Option<IpAddr>,
+    ) -> Result<Self, ServerError> {
+        let caller = instance.access().authenticate(door, presented, peer)?;
+        Ok(Self { instance: instance.clone(), door, caller })
+    }
+
+    pub fn door(&self) -> Door {
+        self.door
+    }
+
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The definitions in force, with which requests are read.
+    pub fn runtime(&self) -> Result<Arc<Runtime>, ServerError> {
+        Ok(self.instance.engine().runtime()?)
+    }
+
+    /// Answers a read of features.
+    pub fn read(&self, request: FeatureRequest) -> Result<FeatureResponse, ServerError> {
+        let runtime = self.runtime()?;
+        let object = match &request.wanted {
+            Wanted::Service(service) => service.clone(),
+            Wanted::Features(_) => String::new(),
+        };
+        let reach = reach_of(&runtime, &request.wanted);
+        let values = |response: &FeatureResponse| (response.rows * response.results.len()) as u64;
+        self.perform(Operation::Read, &object, reach, values, || self.instance.read(request))
+    }
+
+    /// Takes rows; returns when they are durable and visible. Blocks.
+    pub fn push(&self, request: PushRequest<'_>) -> Result<Ack, ServerError> {
+        let runtime = self.runtime()?;
+        let source = request.source.to_owned();
+        let reach = reach_of_source(&runtime, &source);
+        self.perform(Operation::Push, &source, reach, |ack: &Ack| ack.read, || self.instance.push(request))
+    }
+
+    /// The ledger and the columns of every source that the caller may see.
+    pub fn sources(&self) -> Result<Vec<Json>, ServerError> {
+        let Ok(runtime) = self.runtime() else { return Ok(Vec::new()) };
+        self.perform(
+            Operation::Describe,
+            "",
+            Reach::Anywhere,
+            |_| 0,
+            || {
+                let sources = runtime.checked.manifest.sources.iter();
+                let visible = sources.filter(|source| self.caller.may_reach(source.about.namespace()));
+                visible.map(|source| self.instance.source_status(&source.name)).collect()
+            },
+        )
+    }
+
+    pub fn source_status(&self, source: &str) -> Result<Json, ServerError> {
+        let runtime = self.runtime()?;
+        let reach = reach_of_source(&runtime, source);
+        self.perform(Operation::Describe, source, reach, |_| 0, || self.instance.source_status(source))
+    }
+
+    pub fn view_status(&self, view: &str) -> Result<Json, ServerError> {
+        let runtime = self.runtime()?;
+        let reach = reach_of_view(&runtime, view);
+        self.perform(Operation::Describe, view, reach, |_| 0, || self.instance.view_status(view))
+    }
+
+    /// Rows of a source that were set aside, oldest first.
+    pub fn quarantined(&self, source: &str, limit: u64, offset: u64) -> Result<Vec<StoredQuarantine>, ServerError> {
+        let runtime = self.runtime()?;
+        let reach = reach_of_source(&runtime, source);
+        self.perform(
+            Operation::Quarantine,
+            source,
+            reach,
+            |_| 0,
+            || Ok(self.instance.engine().quarantined(source, limit, offset)?),
+        )
+    }
+
+    /// Pushes the rows in quarantine again. Blocks.
+    pub fn replay_quarantine(&self, source: &str) -> Result<Ack, ServerError> {
+        let runtime = self.runtime()?;
+        let reach = reach_of_source(&runtime, source);
+        let work = || self.instance.replay_quarantine(source);
+        self.perform(Operation::ReplayQuarantine, source, reach, |ack: &Ack| ack.read, work)
+    }
+
+    pub fn plan(&self, manifest: &str) -> Result<PlanOutcome, ServerError> {
+        self.perform(Operation::Plan, "", Reach::Everything, |_| 0, || self.instance.plan(manifest))
+    }
+
+    /// Puts a manifest in force, all of it or nothing. Blocks.
+    pub fn apply(&self, manifest: &str, allow_breaking: bool) -> Result<PlanOutcome, ServerError> {
+        let work = || self.instance.apply(manifest, allow_breaking);
+        self.perform(Operation::Apply, "manifest", Reach::Everything, |_| 0, work)
+    }
+
+    /// The manifest of a version (none: the one in force): its version, hash and canonical JSON.
+    pub fn manifest(&self, version: Option<u64>) -> Result<(u64, String, String), ServerError> {
+        self.perform(Operation::Describe, "manifest", Reach::Anywhere, |_| 0, || self.instance.manifest(version))
+    }
+
+    pub fn manifests(&self) -> Result<Vec<Json>, ServerError> {
+        self.perform(Operation::Describe, "manifest", Reach::Anywhere, |_| 0, || self.instance.manifests())
+    }
+
+    /// Starts making a training set; returns the job's id. A spine in SQL may read any source.
+    pub fn start_training_set(&self, request: TrainingSetRequest) -> Result<String, ServerError> {
+        let runtime = self.runtime()?;
+        let service = request.service.clone();
+        let reach = match &request.spine {
+            Spine::Batches(_) => reach_of_service(&runtime, &service),
+            Spine::Sql(_) | Spine::Parquet(_) => Reach::Everything,
+        };
+        let work = || self.instance.start_training_set(request);
+        self.perform(Operation::TrainingSet, &service, reach, |_| 0, work)
+    }
+
+    /// The training sets that the caller may see.
+    pub fn training_sets(&self) -> Result<Vec<Json>, ServerError> {
+        self.perform(
+            Operation::TrainingSet,
+            "",
+            Reach::Anywhere,
+            |_| 0,
+            || {
+                let all = self.instance.training_sets()?;
+                Ok(all.into_iter().filter(|set| self.may_see_service(set["service"].as_str())).collect())
+            },
+        )
+    }
+
+    pub fn training_job(&self, id: &str) -> Result<JobStatus, ServerError> {
+        let service = self.instance.training_service(id)?;
+        let runtime = self.runtime()?;
+        let reach = reach_of_service(&runtime, &service);
+        self.perform(Operation::TrainingSet, id, reach, |_| 0, || self.instance.training_job(id))
+    }
+
+    pub fn cancel_training(&self, id: &str) -> Result<(), ServerError> {
+        let service = self.instance.training_service(id)?;
+        let runtime = self.runtime()?;
+        let reach = reach_of_service(&runtime, &service);
+        self.perform(Operation::CancelTrainingSet, id, reach, |_| 0, || self.instance.cancel_training(id))
+    }
+
+    /// The file of a training set's rows.
+    pub fn training_data(&self, id: &str) -> Result<PathBuf, ServerError> {
+        let service = self.instance.training_service(id)?;
+        let runtime = self.runtime()?;
+        let reach = reach_of_service(&runtime, &service);
+        self.perform(Operation::TrainingSet, id, reach, |_| 0, || self.instance.training_data(id))
+    }
+
+    pub fn check(&self, options: &CheckOptions) -> Result<CheckReport, ServerError> {
+        let object = options.service.clone().unwrap_or_default();
+        self.perform(Operation::Check, &object, Reach::Everything, |_| 0, || self.instance.check(options))
+    }
+
+    /// Brings everything acknowledged into history, and writes a checkpoint. Blocks.
+    pub fn flush(&self) -> Result<(), ServerError> {
+        self.perform(Operation::Flush, "", Reach::Everything, |_| 0, || self.instance.flush())
+    }
+
+    pub fn status(&self) -> Result<Json, ServerError> {
+        self.perform(Operation::Status, "", Reach::Everything, |_| 0, || Ok(self.instance.status()))
+    }
+
+    fn may_see_service(&self, service: Option<&str>) -> bool {
+        let Ok(runtime) = self.runtime() else { return false };
+        let service = service.and_then(|name| runtime.checked.manifest.service(name));
+        service.is_none_or(|service| self.caller.may_reach(service.about.namespace()))
+    }
+
+    /// Does one thing: where the caller may, with its outcome counted and, where it is a change, audited. `size` says
+    /// how many rows or values it was.
+    pub(crate) fn perform<T>(
+        &self,
+        operation: Operation,
+        object: &str,
+        reach: Reach<'_>,
+        size: impl FnOnce(&T) -> u64,
+        work: impl FnOnce() -> Result<T, ServerError>,
+    ) -> Result<T, ServerError> {
+        let access = self.instance.access();
+        access.authorize(self.door, &self.caller, operation, object, &reach)?;
+        let began = Instant::now();
+        let outcome = work();
+        let error = outcome.as_ref().err().map(ServerError::code);
+        let size = outcome.as_ref().map_or(0, size);
+        self.instance.telemetry().observed(self.door, operation, object, began.elapsed(), error, size);
+        if operation.is_change() {
+            access.changed(self.door, &self.caller, operation, object, error);
+        }
+        outcome
+    }
+}
+
+/// What a caller must reach to read this. What is not there is refused later, by its name.
+fn reach_of<'a>(runtime: &'a Runtime, wanted: &Wanted) -> Reach<'a> {
+    let manifest = &runtime.checked.manifest;
+    match wanted {
+        Wanted::Service(name) => reach_of_service(runtime, name),
+        Wanted::Features(features) => Reach::Namespaces(
+            features
+                .iter()
+                .filter_map(|reference| match reference.split_once('.') {
+                    Some((view, _)) => manifest.view(view).map(|view| view.about.namespace()),
+                    None => manifest.on_demand(reference).map(|feature| feature.about.namespace()),
+                })
+                .collect(),
+        ),
+    }
+}
+
+/// A service is how its owner lets others read what is in it.
+fn reach_of_service<'a>(runtime: &'a Runtime, service: &str) -> Reach<'a> {
+    match runtime.checked.manifest.service(service) {
+        Some(service) => Reach::Namespace(service.about.namespace()),
+        None => Reach::Anywhere,
+    }
+}
+
+fn reach_of_source<'a>(runtime: &'a Runtime, source: &str) -> Reach<'a> {
+    match runtime.checked.manifest.source(source) {
+        Some(source) => Reach::Namespace(source.about.namespace()),
+        None => Reach::Anywhere,
+    }
+}
+
+fn reach_of_view<'a>(runtime: &'a Runtime, view: &str) -> Reach<'a> {
+    match runtime.checked.manifest.view(view) {
+        Some(view) => Reach::Namespace(view.about.namespace()),
+        None => Reach::Anywhere,
+    }
+}
