@@ -1,15 +1,22 @@
-"""The client for asyncio: each call runs the blocking client in a thread, so that both behave alike."""
+"""The client for asyncio: each call runs the blocking client in a thread of a pool, so that both behave alike.
+
+A thread keeps its connection, so that as many requests are under way at a time as the pool has threads.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .client import Client
 from .definitions import Json
+from .direct_handle import DirectHandle, DirectLike, DirectValue, DirectWrite
 from .frames import Frame
 from .progress import Progress
 from .project import Compiled, Project
@@ -18,9 +25,20 @@ from .services import FeatureService, TrainingSet
 from .session import ServiceLike, SourceLike
 from .values import PointInTime
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_T = TypeVar("_T")
+
 
 class AsyncClient:
-    """`Client`, with calls to await. Arguments, results and errors are those of `Client`."""
+    """`Client`, with calls to await. Arguments, results and errors are those of `Client`.
+
+    Args:
+        connections: how many requests may be under way at a time; later ones wait.
+
+    The other arguments are those of `Client`.
+    """
 
     def __init__(
         self,
@@ -29,8 +47,12 @@ class AsyncClient:
         *,
         retries: int = 4,
         headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+        ca_cert: str | os.PathLike[str] | None = None,
+        connections: int = 16,
     ) -> None:
-        self._client = Client(url, timeout, retries=retries, headers=headers)
+        self._client = Client(url, timeout, retries=retries, headers=headers, api_key=api_key, ca_cert=ca_cert)
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="thalweg-client")
 
     def __repr__(self) -> str:
         return f"AsyncClient({self.url!r})"
@@ -39,7 +61,14 @@ class AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        return None
+        await self.close()
+
+    async def close(self) -> None:
+        """Waits for calls under way, and closes the connections. Calls after it fail."""
+        await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
+
+    async def _run(self, call: Callable[..., _T], *given: Any, **named: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *given, **named))
 
     @property
     def url(self) -> str:
@@ -50,7 +79,7 @@ class AsyncClient:
         self, source: SourceLike, data: Frame, *, idempotency_key: str | None = None, backfill: bool = False
     ) -> PushResult:
         """See `Client.push`."""
-        return await asyncio.to_thread(
+        return await self._run(
             self._client.push, source, data, idempotency_key=idempotency_key, backfill=backfill
         )
 
@@ -63,7 +92,17 @@ class AsyncClient:
         as_of: PointInTime | None = None,
     ) -> FeatureVector:
         """See `Client.features`."""
-        return await asyncio.to_thread(self._client.features, service, entities, request=request, as_of=as_of)
+        return await self._run(self._client.features, service, entities, request=request, as_of=as_of)
+
+    async def features_table(
+        self, service: ServiceLike, entities: Frame, *, as_of: PointInTime | None = None
+    ) -> pa.Table:
+        """See `Client.features_table`."""
+        return await self._run(self._client.features_table, service, entities, as_of=as_of)
+
+    def direct(self, feature: DirectLike) -> AsyncDirectHandle:
+        """See `Client.direct`; the handle's calls are awaited."""
+        return AsyncDirectHandle(self._run, self._client.direct(feature))
 
     async def training_set(
         self,
@@ -86,7 +125,7 @@ class AsyncClient:
                 progress(done, total)
 
         try:
-            return await asyncio.to_thread(
+            return await self._run(
                 self._client.training_set,
                 service,
                 spine,
@@ -103,32 +142,75 @@ class AsyncClient:
 
     async def plan(self, project: Project | Compiled) -> Plan:
         """See `Client.plan`."""
-        return await asyncio.to_thread(self._client.plan, project)
+        return await self._run(self._client.plan, project)
 
     async def apply(self, project: Project | Compiled, *, allow_breaking: bool = False) -> Plan:
         """See `Client.apply`."""
-        return await asyncio.to_thread(self._client.apply, project, allow_breaking=allow_breaking)
+        return await self._run(self._client.apply, project, allow_breaking=allow_breaking)
 
     async def check(self, **options: Any) -> CheckResult:
         """See `Client.check`."""
-        return await asyncio.to_thread(self._client.check, **options)
+        return await self._run(self._client.check, **options)
 
     async def flush(self) -> None:
         """See `Client.flush`."""
-        await asyncio.to_thread(self._client.flush)
+        await self._run(self._client.flush)
 
     async def status(self) -> Json:
         """See `Client.status`."""
-        return await asyncio.to_thread(self._client.status)
+        return await self._run(self._client.status)
 
     async def ledger(self, source: SourceLike) -> Json:
         """See `Client.ledger`."""
-        return await asyncio.to_thread(self._client.ledger, source)
+        return await self._run(self._client.ledger, source)
 
     async def quarantine(self, source: SourceLike) -> list[Json]:
         """See `Client.quarantine`."""
-        return await asyncio.to_thread(self._client.quarantine, source)
+        return await self._run(self._client.quarantine, source)
 
     async def replay_quarantine(self, source: SourceLike) -> PushResult:
         """See `Client.replay_quarantine`."""
-        return await asyncio.to_thread(self._client.replay_quarantine, source)
+        return await self._run(self._client.replay_quarantine, source)
+
+
+class AsyncDirectHandle:
+    """`DirectHandle`, with calls to await. Made by `AsyncClient.direct`."""
+
+    def __init__(self, run: Callable[..., Awaitable[Any]], handle: DirectHandle) -> None:
+        self._run = run
+        self._handle = handle
+
+    def __repr__(self) -> str:
+        return repr(self._handle)
+
+    async def describe(self) -> Json:
+        """See `DirectHandle.describe`."""
+        found: Json = await self._run(self._handle.describe)
+        return found
+
+    async def get(self, keys: Mapping[str, Any], **options: Any) -> DirectValue:
+        """See `DirectHandle.get`."""
+        found: DirectValue = await self._run(self._handle.get, keys, **options)
+        return found
+
+    async def set(self, keys: Mapping[str, Any], value: Any, **options: Any) -> DirectWrite:
+        """See `DirectHandle.set`."""
+        return await self._written(self._handle.set, keys, value, options)
+
+    async def append(self, keys: Mapping[str, Any], value: Any, **options: Any) -> DirectWrite:
+        """See `DirectHandle.append`."""
+        return await self._written(self._handle.append, keys, value, options)
+
+    async def incr(self, keys: Mapping[str, Any], value: int | float = 1, **options: Any) -> DirectWrite:
+        """See `DirectHandle.incr`."""
+        return await self._written(self._handle.incr, keys, value, options)
+
+    async def update(self, keys: Mapping[str, Any], value: Any, **options: Any) -> DirectWrite:
+        """See `DirectHandle.update`."""
+        return await self._written(self._handle.update, keys, value, options)
+
+    async def _written(
+        self, call: Callable[..., DirectWrite], keys: Mapping[str, Any], value: Any, options: dict[str, Any]
+    ) -> DirectWrite:
+        written: DirectWrite = await self._run(call, keys, value, **options)
+        return written

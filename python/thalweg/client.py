@@ -39,7 +39,11 @@ class Client(Session):
         timeout: seconds to wait for a connection and between parts of an answer.
         retries: how often a request is sent again after a lost connection or when the server is overloaded. Requests
             that change something carry an idempotency key, so that they count once.
-        headers: sent with each request, such as `{"Authorization": "Bearer ..."}`.
+        headers: sent with each request.
+        api_key: the key that `thalweg keys create` printed; left out, that of the environment variable
+            `THALWEG_API_KEY`. A server that nobody made a key for asks for none.
+        ca_cert: the file of the certificate authority that signed the server's certificate, where the system does not
+            know it; left out, that of the environment variable `THALWEG_CA_CERT`.
 
     Raises:
         ServerError: on any call, where the server refuses or cannot be reached.
@@ -53,9 +57,16 @@ class Client(Session):
         *,
         retries: int = 4,
         headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+        ca_cert: str | os.PathLike[str] | None = None,
     ) -> None:
         address = url or os.environ.get("THALWEG_URL") or DEFAULT_URL
-        self._http = HttpConnection(address, timeout, retries, dict(headers or {}))
+        key = api_key or os.environ.get("THALWEG_API_KEY")
+        authority = ca_cert or os.environ.get("THALWEG_CA_CERT")
+        all_headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+        self._http = HttpConnection(
+            address, timeout, retries, all_headers, None if authority is None else os.fspath(authority)
+        )
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -99,6 +110,25 @@ class Client(Session):
 
     def _features(self, body: Json) -> Json:
         return self._post("/v1/features", body)
+
+    def _features_table(self, wanted: Json, columns: pa.Table, as_of: str | int | None) -> pa.Table:
+        import pyarrow as pa
+
+        query = {"service": wanted["service"]} if "service" in wanted else {"features": ",".join(wanted["features"])}
+        if as_of is not None:
+            query["as_of"] = str(as_of)
+        exchange = Exchange("POST", "/v1/features", query, to_stream(columns), ARROW_STREAM, accept=ARROW_STREAM)
+        with pa.ipc.open_stream(pa.py_buffer(self._http.read(exchange))) as reader:
+            return reader.read_all()
+
+    def _direct(self, selector: str, operation: str, body: Json, key: str | None) -> Json:
+        path = f"/v1/direct/{_part(selector)}/{operation}"
+        exchange = Exchange("POST", path, {}, json.dumps(body).encode(), idempotency_key=key, retry_timeout=True)
+        answer: Json = self._http.json(exchange)
+        return answer
+
+    def _descriptor(self, selector: str) -> Json:
+        return self._get(f"/v1/direct/{_part(selector)}")
 
     def _training_set(self, wanted: TrainingSetRequest, progress: Progress | None) -> TrainingSetResult:
         import pyarrow as pa

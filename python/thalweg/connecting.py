@@ -9,12 +9,13 @@ from .client import Client
 from .engine import Engine
 
 
-def connect(url: str | Path | None = None) -> Client | Engine:
+def connect(url: str | Path | None = None, *, api_key: str | None = None) -> Client | Engine:
     """Opens a platform: a server by its URL, or an engine in the process by its directory.
 
     Args:
         url: `http://...` or `https://...` for a server, which must be up; a path or `file://...` for a directory. Left
             out, the server of the environment variable `THALWEG_URL`, or `http://127.0.0.1:8765`.
+        api_key: of a server; left out, that of the environment variable `THALWEG_API_KEY`.
 
     Raises:
         ServerError: the server cannot be reached.
@@ -22,7 +23,7 @@ def connect(url: str | Path | None = None) -> Client | Engine:
     if url is not None and not isinstance(url, str | Path):
         raise TypeError(f"`url` takes an address or a directory, not {arguments.kind(url)}")
     if url is None or str(url).startswith(("http://", "https://")):
-        client = Client(None if url is None else str(url))
+        client = Client(None if url is None else str(url), api_key=api_key)
         client.health()
         return client
     path = str(url).removeprefix("file://")

@@ -103,6 +103,18 @@ class Engine(Session):
     def _features(self, body: Json) -> Json:
         return self._answer(self._native.features, json.dumps(body))
 
+    def _features_table(self, wanted: Json, columns: pa.Table, as_of: str | int | None) -> pa.Table:
+        import pyarrow as pa
+
+        with _translated():
+            return pa.table(self._native.features_table(json.dumps({**wanted, "as_of": as_of}), columns))
+
+    def _direct(self, selector: str, operation: str, body: Json, key: str | None) -> Json:
+        return self._answer(self._native.direct, selector, operation, json.dumps(body), key)
+
+    def _descriptor(self, selector: str) -> Json:
+        return self._answer(self._native.direct_descriptor, selector)
+
     def _training_set(self, wanted: TrainingSetRequest, progress: Progress | None) -> TrainingSetResult:
         import pyarrow as pa
 

@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import random
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Exchange:
     query: dict[str, str]
     body: bytes | None = None
     content_type: str = "application/json"
+    accept: str = "*/*"
     idempotency_key: str | None = None
     retry_timeout: bool = False
 
@@ -43,7 +45,9 @@ class Exchange:
 class HttpConnection:
     """A server, by its URL."""
 
-    def __init__(self, url: str, timeout: float, retries: int, headers: dict[str, str]) -> None:
+    def __init__(
+        self, url: str, timeout: float, retries: int, headers: dict[str, str], ca_cert: str | None = None
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"`{url}` is not the address of a server; write one such as http://127.0.0.1:8765")
@@ -51,6 +55,8 @@ class HttpConnection:
         self._secure = parts.scheme == "https"
         self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
         self._timeout, self._retries, self._headers = timeout, retries, headers
+        # Made once: reading the certificates of the system takes longer than a request.
+        self._tls = ssl.create_default_context(cafile=ca_cert) if self._secure else None
         self._local = threading.local()
 
     def json(self, exchange: Exchange) -> Any:
@@ -93,7 +99,7 @@ class HttpConnection:
         path = f"{self._base}{exchange.path}"
         if exchange.query:
             path = f"{path}?{urlencode(exchange.query)}"
-        headers = {"Accept": "*/*", **self._headers}
+        headers = {"Accept": exchange.accept, **self._headers}
         if exchange.body is not None:
             headers["Content-Type"] = exchange.content_type
         if exchange.idempotency_key is not None:
@@ -130,10 +136,13 @@ class HttpConnection:
         # A forked process must not share its parent's socket.
         if kept is not None and self._local.__dict__.get("process") == os.getpid():
             return kept, True
-        make = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        self._local.connection = make(self._host, self._port, timeout=self._timeout)
+        if self._tls is None:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        else:
+            connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+        self._local.connection = connection
         self._local.process = os.getpid()
-        return self._local.connection, False
+        return connection, False
 
 
 def _refusal(status: int, body: bytes, retry_after: float | None) -> ServerError:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import arguments
 from .definitions import Json
+from .direct_handle import DirectHandle, DirectLike, selector_of
 from .frames import Frame, Rows, as_rows, read_parquet, to_columns, to_table
 from .progress import Progress, ProgressLine
 from .project import Compiled, Project
@@ -121,6 +122,34 @@ class Session(ABC):
             body["as_of"] = moment(as_of)
         return FeatureVector.from_json(self._features(body))
 
+    def features_table(
+        self,
+        service: ServiceLike,
+        entities: Frame,
+        *,
+        as_of: PointInTime | None = None,
+    ) -> pa.Table:
+        """Reads features of many entities, as Arrow both ways: several times faster than `features` for long tables.
+
+        Args:
+            service: as for `features`.
+            entities: a table with the key columns, and the request columns of on-demand features.
+            as_of: the query time; left out, now.
+
+        Returns:
+            The columns of a training set with statuses: keys, then each feature `view__output`, followed by
+            `view__output__status`. The schema's metadata has `as_of` and `manifest_hash`.
+        """
+        return self._features_table(_asked(service), to_table(entities), None if as_of is None else moment(as_of))
+
+    def direct(self, feature: DirectLike) -> DirectHandle:
+        """A directly written feature, to be read and written: `client.direct("users.clicks").incr({"user": "u1"}, 1)`.
+
+        Args:
+            feature: a `DirectFeature`, or its selector `namespace.name`.
+        """
+        return DirectHandle(self, selector_of(feature))
+
     def training_set(
         self,
         service: FeatureService | TrainingSet | str,
@@ -207,6 +236,15 @@ class Session(ABC):
 
     @abstractmethod
     def _features(self, body: Json) -> Json: ...
+
+    @abstractmethod
+    def _features_table(self, wanted: Json, columns: pa.Table, as_of: str | int | None) -> pa.Table: ...
+
+    @abstractmethod
+    def _direct(self, selector: str, operation: str, body: Json, key: str | None) -> Json: ...
+
+    @abstractmethod
+    def _descriptor(self, selector: str) -> Json: ...
 
     @abstractmethod
     def _training_set(self, wanted: TrainingSetRequest, progress: Progress | None) -> TrainingSetResult: ...

@@ -1,9 +1,10 @@
 //! The metadata: which manifests were applied, which views they made, how far loads have come,
-//! which training sets were built, and the rows in quarantine. SQLite keeps it, as operators know
-//! how to back that up.
+//! which training sets were built, the rows in quarantine, and the API keys. SQLite keeps it, as
+//! operators know how to back that up.
 //!
 //! Times are int64 microseconds since the epoch, and are passed in: this crate has no clock.
 
+mod keys;
 mod loads;
 mod manifests;
 mod quarantine;
@@ -11,6 +12,7 @@ mod schema;
 mod training_sets;
 mod views;
 
+pub use keys::ApiKeyRecord;
 pub use loads::LoadProgress;
 pub use manifests::{Applied, ManifestRecord, ManifestSummary, StoredManifest};
 pub use quarantine::{QuarantineCount, QuarantinedRow, StoredQuarantine};
@@ -43,6 +45,13 @@ impl Metadata {
         connection.pragma_update(None, "synchronous", "FULL")?;
         schema::migrate(&mut connection, path)?;
         Ok(Metadata { connection: Mutex::new(connection) })
+    }
+
+    /// A number that changes with every change of the database that another connection made, such
+    /// as a command of another process; changes made through this value leave it as it is.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        let version = self.lock().pragma_query_value(None, "data_version", |row| row.get(0))?;
+        Ok(version)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

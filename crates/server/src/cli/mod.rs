@@ -9,6 +9,7 @@ mod infer;
 mod interrupt;
 mod load;
 mod output;
+mod push;
 mod quarantine;
 mod serve;
 mod training_set;
@@ -58,6 +59,8 @@ enum Command {
     DescribeSet(training_set::DescribeArguments),
     /// Recompute recorded answers from history, and compare them to the last bit
     Check(check::CheckArguments),
+    /// Send a few rows to a source
+    Push(push::PushArguments),
     /// Read the features of an entity
     Get(get::GetArguments),
     /// Show what is defined: everything, or one source, view or service
@@ -173,6 +176,7 @@ fn carry_out(command: Command) -> Outcome {
         Command::TrainingSets(arguments) => training_set::list(&arguments),
         Command::DescribeSet(arguments) => training_set::describe(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Push(arguments) => push::push(&arguments),
         Command::Get(arguments) => get::get(&arguments),
         Command::Describe(arguments) => describe::describe(&arguments),
         Command::Status(arguments) => describe::status(&arguments),

@@ -9,4 +9,5 @@ mod read;
 mod write;
 
 pub use read::parse_feature_request;
+pub(crate) use read::{expected, point_in_time, unexpected};
 pub use write::feature_response;

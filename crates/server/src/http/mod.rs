@@ -7,6 +7,7 @@
 //! ```
 
 mod admin;
+mod arrow_request;
 mod arrow_response;
 mod background;
 mod body;

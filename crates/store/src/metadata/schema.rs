@@ -2,14 +2,15 @@
 //! a change is a new step at the end.
 
 use crate::error::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// "THWL" as SQLite's application id: how `file` and this crate know the database.
 const APPLICATION_ID: i64 = 0x5448_574c;
 
 /// Step `n` brings `user_version` from `n` to `n + 1`.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
 CREATE TABLE manifests (
     version       INTEGER PRIMARY KEY AUTOINCREMENT,
     hash          TEXT    NOT NULL,
@@ -61,7 +62,23 @@ CREATE TABLE quarantine (
     replayed    INTEGER NOT NULL DEFAULT 0,
     UNIQUE (source, position, row_index)
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE api_keys (
+    id                TEXT    PRIMARY KEY,
+    name              TEXT    NOT NULL,
+    secret_hash       BLOB    NOT NULL,
+    namespaces        TEXT    NOT NULL,
+    scopes            TEXT    NOT NULL,
+    rate_per_second   INTEGER,
+    created_at_us     INTEGER NOT NULL,
+    expires_at_us     INTEGER,
+    revoked_at_us     INTEGER,
+    previous_hash     BLOB,
+    previous_until_us INTEGER
+) STRICT;
+",
+];
 
 /// Brings the database to the newest schema, each step whole or not at all.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
@@ -76,7 +93,11 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         return Err(StoreError::NewerFormat { file: path.to_path_buf(), found: format!("schema {found}") });
     }
     for (version, step) in (1_i64..).zip(STEPS).skip(found as usize) {
-        let transaction = connection.transaction()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have made the step in the meantime: a command beside a server, say.
+        if number(&transaction, "user_version")? >= version {
+            continue;
+        }
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", version)?;

@@ -2,7 +2,8 @@
 
 use crate::refused;
 use thalweg_store::{
-    LoadProgress, ManifestRecord, Metadata, QuarantinedRow, StoreError, TrainingSetRecord, ViewChange, ViewStatus,
+    ApiKeyRecord, LoadProgress, ManifestRecord, Metadata, QuarantinedRow, StoreError, TrainingSetRecord, ViewChange,
+    ViewStatus,
 };
 
 fn manifest(hash: &str) -> ManifestRecord {
@@ -147,4 +148,60 @@ fn loads_and_training_sets_are_kept() {
     metadata.put_training_set(&set("second", 2)).unwrap();
     assert_eq!(metadata.training_set("first").unwrap(), Some(set("first", 1)));
     assert_eq!(metadata.training_sets().unwrap(), [set("second", 2), set("first", 1)]);
+}
+
+#[test]
+fn keys_are_kept_taken_back_once_and_rotated() {
+    let metadata = Metadata::in_memory().unwrap();
+    let key = |id: &str, created_at_us| ApiKeyRecord {
+        id: id.to_owned(),
+        name: "ci".to_owned(),
+        secret_hash: vec![1; 32],
+        namespaces: "a,b".to_owned(),
+        scopes: "read".to_owned(),
+        rate_per_second: Some(u32::MAX),
+        created_at_us,
+        expires_at_us: None,
+        revoked_at_us: None,
+        previous: None,
+    };
+    metadata.add_api_key(&key("second", 2)).unwrap();
+    metadata.add_api_key(&key("first", 1)).unwrap();
+    assert!(matches!(refused(metadata.add_api_key(&key("first", 3))), StoreError::Metadata(_)));
+    assert_eq!(metadata.api_keys().unwrap(), [key("first", 1), key("second", 2)]);
+
+    assert!(metadata.rotate_api_key("first", &[2; 32], 50).unwrap());
+    let rotated = ApiKeyRecord { secret_hash: vec![2; 32], previous: Some((vec![1; 32], 50)), ..key("first", 1) };
+    assert_eq!(metadata.api_key("first").unwrap(), Some(rotated.clone()));
+
+    assert!(metadata.revoke_api_key("first", 60).unwrap());
+    assert!(!metadata.revoke_api_key("first", 70).unwrap());
+    assert!(!metadata.rotate_api_key("first", &[3; 32], 80).unwrap());
+    assert!(!metadata.revoke_api_key("nobody", 60).unwrap());
+    assert_eq!(metadata.api_key("first").unwrap(), Some(ApiKeyRecord { revoked_at_us: Some(60), ..rotated }));
+    assert_eq!(metadata.api_key("nobody").unwrap(), None);
+}
+
+#[test]
+fn changes_of_another_connection_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metadata.db");
+    let (server, command) = (Metadata::open(&path).unwrap(), Metadata::open(&path).unwrap());
+    let before = server.data_version().unwrap();
+    server.put_manifest("own", "{}", b"", "", 1).unwrap();
+    assert_eq!(server.data_version().unwrap(), before);
+    command.put_manifest("other", "{}", b"", "", 2).unwrap();
+    assert_ne!(server.data_version().unwrap(), before);
+}
+
+#[test]
+fn a_database_of_the_first_schema_gets_the_table_of_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metadata.db");
+    drop(Metadata::open(&path).unwrap());
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("DROP TABLE api_keys; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+    let metadata = Metadata::open(&path).unwrap();
+    assert!(metadata.api_keys().unwrap().is_empty());
 }

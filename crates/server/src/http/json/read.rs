@@ -23,7 +23,7 @@ struct Asked {
 }
 
 /// Typed columns by name.
-type Columns = Vec<(String, DataType)>;
+pub(crate) type Columns = Vec<(String, DataType)>;
 
 /// A request from its JSON, typed by the manifest in force. The error says what to write instead.
 pub fn parse_feature_request(runtime: &Runtime, text: &[u8]) -> Result<FeatureRequest, ServerError> {
@@ -46,7 +46,7 @@ pub fn parse_feature_request(runtime: &Runtime, text: &[u8]) -> Result<FeatureRe
     })
 }
 
-fn point_in_time(json: &Json) -> Result<Option<i64>, ServerError> {
+pub(crate) fn point_in_time(json: &Json) -> Result<Option<i64>, ServerError> {
     let micros = match json {
         Json::Null => return Ok(None),
         Json::Number(number) => number.as_i64(),
@@ -61,7 +61,7 @@ fn point_in_time(json: &Json) -> Result<Option<i64>, ServerError> {
 }
 
 /// The key columns and the request values of what is wanted.
-fn expected(runtime: &Runtime, wanted: &Wanted) -> Result<(Columns, Columns), ServerError> {
+pub(crate) fn expected(runtime: &Runtime, wanted: &Wanted) -> Result<(Columns, Columns), ServerError> {
     match wanted {
         Wanted::Service(name) => match runtime.services.get(name) {
             Some(service) => Ok((service.plan.keys.clone(), service.plan.request.clone())),
@@ -167,7 +167,7 @@ fn typed(
         .collect()
 }
 
-fn unexpected(name: &str, expected: &[(String, DataType)], place: &str, what: &str) -> ServerError {
+pub(crate) fn unexpected(name: &str, expected: &[(String, DataType)], place: &str, what: &str) -> ServerError {
     let names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
     ServerError::Invalid(match nearest(name, names.iter().copied()) {
         Some(nearest) => format!("`{place}` has no {what} `{name}`: did you mean `{nearest}`?"),

@@ -1,0 +1,76 @@
+//! A request for features as an Arrow stream: key columns and request values in the body, what is wanted in the query.
+//!
+//! ```text
+//! POST /v1/features?service=card_risk&as_of=2024-05-01T12:00:00Z      body: columns card, amount
+//! ```
+
+use super::errors::HttpError;
+use super::json::{expected, point_in_time, unexpected};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use serde::Deserialize;
+use thalweg_engine::{FeatureRequest, Runtime, Wanted};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadQuery {
+    service: Option<String>,
+    /// References with commas between them.
+    features: Option<String>,
+    as_of: Option<String>,
+}
+
+impl ReadQuery {
+    /// A JSON body says it all.
+    pub fn check_empty(&self) -> Result<(), HttpError> {
+        match (&self.service, &self.features, &self.as_of) {
+            (None, None, None) => Ok(()),
+            _ => Err(HttpError::invalid(
+                "query parameters go with an Arrow body: in JSON write `service`, `features` and `as_of` into the body",
+            )),
+        }
+    }
+
+    fn wanted(&self) -> Result<Wanted, HttpError> {
+        match (&self.service, &self.features) {
+            (Some(service), None) => Ok(Wanted::Service(service.clone())),
+            (None, Some(features)) if !features.is_empty() => {
+                Ok(Wanted::Features(features.split(',').map(|name| name.trim().to_owned()).collect()))
+            }
+            _ => Err(HttpError::invalid(
+                "it is not said what to read: write ?service=name, or ?features=view.output,view.other",
+            )),
+        }
+    }
+}
+
+/// The request of an Arrow body. A column is a key or a request value by its name; others are refused.
+pub fn arrow_feature_request(
+    runtime: &Runtime,
+    query: &ReadQuery,
+    (schema, batches): (SchemaRef, Vec<RecordBatch>),
+) -> Result<FeatureRequest, HttpError> {
+    let wanted = query.wanted()?;
+    let as_of = match &query.as_of {
+        None => None,
+        Some(text) => point_in_time(&text.parse::<i64>().map_or_else(|_| text.as_str().into(), Into::into))?,
+    };
+    let (keys, request_values) = expected(runtime, &wanted)?;
+    let rows = concat_batches(&schema, &batches)
+        .map_err(|error| HttpError::invalid(format!("the batches of the body are not of one schema: {error}")))?;
+    let (mut entities, mut request) = (Vec::new(), Vec::new());
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        let has = |columns: &[(String, _)]| columns.iter().any(|(name, _)| name == field.name());
+        let named = (field.name().clone(), column.clone());
+        if has(&keys) {
+            entities.push(named);
+        } else if has(&request_values) {
+            request.push(named);
+        } else {
+            let all = [keys, request_values].concat();
+            return Err(unexpected(field.name(), &all, "body", "column").into());
+        }
+    }
+    Ok(FeatureRequest { wanted, entities, request, as_of })
+}
