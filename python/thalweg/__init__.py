@@ -55,6 +55,8 @@ from .aggregations import sum as sum
 from .async_client import AsyncClient
 from .client import Client
 from .connecting import connect
+from .direct import DirectFeature, Fetch
+from .encoders import bucketize, fill, one_hot, standardize
 from .engine import Engine
 from .errors import DefinitionError, Overloaded, Problem, ServerError, ThalwegError
 from .features import Feature
@@ -64,6 +66,7 @@ from .results import CheckResult, FeatureVector, Plan, PushResult, RowError, Tra
 from .schema import infer_schema
 from .services import FeatureService, OnDemand, TrainingSet
 from .sources import ChangeSource, Column, Dedup, Entity, EventSource
+from .steps import Transform, Validate
 from .types import (
     DataType,
     bool_,
@@ -95,6 +98,7 @@ __all__ = [
     "DataType",
     "Dedup",
     "DefinitionError",
+    "DirectFeature",
     "Engine",
     "Entity",
     "EventSource",
@@ -103,6 +107,7 @@ __all__ = [
     "FeatureService",
     "FeatureVector",
     "FeatureView",
+    "Fetch",
     "OnDemand",
     "Overloaded",
     "Plan",
@@ -116,19 +121,23 @@ __all__ = [
     "ToDate",
     "TrainingSet",
     "TrainingSetResult",
+    "Transform",
     "Tumbling",
     "Unbounded",
+    "Validate",
     "__version__",
     "approx_distinct",
     "approx_quantile",
     "bool_",
     "bottom_k",
+    "bucketize",
     "bytes_",
     "connect",
     "count",
     "date",
     "decimal",
     "distinct_count",
+    "fill",
     "first",
     "first_k",
     "float32",
@@ -143,7 +152,9 @@ __all__ = [
     "list_of",
     "load_project",
     "mean",
+    "one_hot",
     "skew",
+    "standardize",
     "std",
     "string",
     "timestamp",

@@ -10,6 +10,9 @@ from .origins import Origin, caller
 
 Json = dict[str, Any]
 
+DEFAULT_NAMESPACE = "default"
+"""Where objects are that name no namespace."""
+
 
 class Immutable:
     """An object whose attributes are set once, by its constructor."""
@@ -31,6 +34,7 @@ class Definition(Immutable):
         name: unique among the project's objects of the same kind.
         description, owner: free text, without meaning for values.
         tags: free keys and values, without meaning for values.
+        namespace: whose it is, without meaning for values: what API keys are given for.
         origin: the file and line of the constructor's call.
     """
 
@@ -41,14 +45,16 @@ class Definition(Immutable):
     description: str
     owner: str
     tags: Mapping[str, str]
+    namespace: str
     origin: Origin
 
-    def __init__(self, name: str, description: str, owner: str, tags: Mapping[str, str] | None) -> None:
+    def __init__(self, name: str, description: str, owner: str, tags: Mapping[str, str] | None, namespace: str) -> None:
         self._set(
             name=arguments.text(name, "name", f'write {type(self).__name__}("a_name", ...)'),
             description=arguments.optional_text(description, "description", "say in a sentence what it is"),
             owner=arguments.optional_text(owner, "owner", 'write owner="team@example.com"'),
             tags=_tags(tags),
+            namespace=arguments.text(namespace, "namespace", 'write namespace="payments"'),
             origin=caller(),
         )
 
@@ -74,7 +80,8 @@ class Definition(Immutable):
 
     def _about(self) -> Json:
         tags = sorted(f"{key}={value}" for key, value in self.tags.items())
-        return compact({"description": self.description, "owner": self.owner, "tags": tags})
+        namespace = "" if self.namespace == DEFAULT_NAMESPACE else self.namespace
+        return compact({"description": self.description, "owner": self.owner, "tags": tags, "namespace": namespace})
 
 
 def compact(values: Json) -> Json:

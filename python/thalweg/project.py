@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from . import arguments, native
 from .definitions import Definition, Immutable, Json
+from .direct import DirectFeature
 from .errors import DefinitionError, Problem
 from .services import FeatureService, OnDemand, TrainingSet
 from .sources import Entity, Source
@@ -105,6 +106,7 @@ _FIELDS: dict[str, type[Definition]] = {
     "on_demand": OnDemand,
     "services": FeatureService,
     "training_sets": TrainingSet,
+    "direct_features": DirectFeature,
 }
 
 
@@ -143,7 +145,7 @@ def _one_each(objects: list[Definition], root: Path) -> tuple[Definition, ...]:
     if problems:
         raise DefinitionError(problems)
     kinds = [kind.KIND for kind in _FIELDS.values()]
-    return tuple(sorted(by_key.values(), key=lambda item: (kinds.index(item.KIND), item.name)))
+    return tuple(sorted(by_key.values(), key=lambda item: (kinds.index(item.KIND), item.key)))
 
 
 def _words(item: Definition) -> str:

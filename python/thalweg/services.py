@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from . import arguments
 from .definitions import Definition, Json, compact
+from .direct import DirectFeature
 from .sources import Column, Schema, schema_columns
 from .views import FeatureRef, FeatureView
 
@@ -27,6 +28,7 @@ class OnDemand(Definition):
     KIND = "on_demand"
     expression: str
     request: Mapping[str, Column]
+    _made_from: tuple[Definition, ...]
 
     def __init__(
         self,
@@ -37,28 +39,35 @@ class OnDemand(Definition):
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        namespace: str = "default",
     ) -> None:
-        super().__init__(name, description, owner, tags)
+        super().__init__(name, description, owner, tags, namespace)
         self._set(
             expression=arguments.text(expression, "expression", "write SQL over features and request columns"),
             request=schema_columns({} if request is None else request, "request"),
+            # Encoders say what they encode; SQL written by hand names it by reference.
+            _made_from=(),
         )
+
+    def depends_on(self) -> Iterable[Definition]:
+        return self._made_from
 
     def to_json(self) -> Json:
         request = [column.to_json(name) for name, column in self.request.items()]
         return compact({"name": self.name, "expression": self.expression, "request": request, "about": self._about()})
 
 
-FeatureLike: TypeAlias = FeatureView | FeatureRef | OnDemand | str
-"""What names features: a view (all its outputs), `view["x_7d"]`, an on-demand feature, or a reference as text."""
+FeatureLike: TypeAlias = FeatureView | FeatureRef | DirectFeature | OnDemand | str
+"""What names features: a view (all its outputs), `view["x_7d"]`, a direct feature (its value, or all its aggregations),
+an on-demand feature, or a reference as text."""
 
 
 class FeatureService(Definition):
     """The features that one model reads, in the order in which it reads them.
 
     Args:
-        features: views (all their outputs), references such as `view["delay_mean_7d"]`, on-demand features, or
-            references as text. One named twice is read once.
+        features: views (all their outputs), references such as `view["delay_mean_7d"]`, direct features, on-demand
+            features, or references as text. One named twice is read once.
         log_sample: the share of answers, from 0 to 1, that is recorded so that the check can recompute them from
             history.
     """
@@ -77,9 +86,12 @@ class FeatureService(Definition):
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        namespace: str = "default",
     ) -> None:
-        super().__init__(name, description, owner, tags)
-        if isinstance(features, FeatureView | FeatureRef | OnDemand | str) or not isinstance(features, Iterable):
+        super().__init__(name, description, owner, tags, namespace)
+        if isinstance(features, FeatureView | FeatureRef | DirectFeature | OnDemand | str) or not isinstance(
+            features, Iterable
+        ):
             raise TypeError(
                 f"`features` takes a list of features, not {arguments.kind(features)}; write features=[view]"
             )
@@ -135,8 +147,9 @@ class TrainingSet(Definition):
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        namespace: str = "default",
     ) -> None:
-        super().__init__(name, description, owner, tags)
+        super().__init__(name, description, owner, tags, namespace)
         if not isinstance(service, FeatureService):
             raise TypeError(
                 f"`service` takes a tw.FeatureService, not {arguments.kind(service)}; pass the object, not its name"
@@ -167,7 +180,7 @@ class TrainingSet(Definition):
 def references(item: object) -> tuple[str, ...]:
     """The references that a feature, a view or text stands for."""
     match item:
-        case FeatureView():
+        case FeatureView() | DirectFeature():
             return item.ref.names
         case FeatureRef():
             return item.names
@@ -176,6 +189,6 @@ def references(item: object) -> tuple[str, ...]:
         case str():
             return (arguments.text(item, "features", 'write "view.output"'),)
     raise TypeError(
-        f"`features` takes views, references and on-demand features, not {arguments.kind(item)}; "
+        f"`features` takes views, references, direct and on-demand features, not {arguments.kind(item)}; "
         'write view, view["delay_mean_7d"] or "view.delay_mean_7d"'
     )

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 from . import arguments
 from .definitions import Definition, Immutable, Json, compact
+from .origins import Origin
+from .steps import Step
 from .types import DataType, data_type
 from .windows import Duration, duration_text, optional_duration
 
@@ -125,8 +127,9 @@ class Entity(Definition):
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        namespace: str = "default",
     ) -> None:
-        super().__init__(name, description, owner, tags)
+        super().__init__(name, description, owner, tags, namespace)
         self._set(keys=schema_columns(keys, "keys"))
 
     def to_json(self) -> Json:
@@ -143,6 +146,7 @@ class Source(Definition):
     arrival_time: str
     dedup: Dedup | None
     filter: str
+    steps: tuple[Step, ...]
     retention: str
 
     def __init__(
@@ -153,12 +157,14 @@ class Source(Definition):
         arrival_time: str | None,
         dedup: Dedup | None,
         filter: str | None,
+        steps: Iterable[Step],
         retention: Duration | None,
         description: str,
         owner: str,
         tags: Mapping[str, str] | None,
+        namespace: str,
     ) -> None:
-        super().__init__(name, description, owner, tags)
+        super().__init__(name, description, owner, tags, namespace)
         if dedup is not None and not isinstance(dedup, Dedup):
             raise TypeError(
                 f'`dedup` takes a tw.Dedup, not {arguments.kind(dedup)}; write dedup=tw.Dedup(["id"], within="2d")'
@@ -171,8 +177,13 @@ class Source(Definition):
             ),
             dedup=dedup,
             filter=arguments.optional_text(filter, "filter", 'write SQL, such as filter="amount > 0"'),
+            steps=_steps(steps),
             retention=optional_duration(retention, "retention"),
         )
+
+    def origins(self) -> Mapping[str, Origin]:
+        steps = {f"{self.key}.steps.{step.named(at)}": step.origin for at, step in enumerate(self.steps)}
+        return {self.key: self.origin, **steps}
 
     def to_json(self) -> Json:
         dedup = {} if self.dedup is None else {"key": list(self.dedup.key), "within": self.dedup.within}
@@ -185,6 +196,7 @@ class Source(Definition):
                 "arrival_time": self.arrival_time,
                 "dedup": dedup,
                 "filter": self.filter,
+                "steps": [step.to_json(position) for position, step in enumerate(self.steps)],
                 "retention": self.retention,
                 "about": self._about(),
             }
@@ -202,6 +214,7 @@ class EventSource(Source):
         arrival_time: the column that says when a row became known; left out, the engine's clock at the push.
         dedup: how repeated rows are recognised.
         filter: a SQL expression over the columns; rows for which it is not true are counted as filtered.
+        steps: what is done to each row before the filter, by priority: `tw.Validate` and `tw.Transform`.
         retention: how long history is kept, such as `"400d"`; left out, for ever.
     """
 
@@ -214,12 +227,27 @@ class EventSource(Source):
         arrival_time: str | None = None,
         dedup: Dedup | None = None,
         filter: str | None = None,
+        steps: Iterable[Step] = (),
         retention: Duration | None = None,
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        namespace: str = "default",
     ) -> None:
-        super().__init__(name, schema, timestamp, arrival_time, dedup, filter, retention, description, owner, tags)
+        super().__init__(
+            name,
+            schema,
+            timestamp,
+            arrival_time,
+            dedup,
+            filter,
+            steps,
+            retention,
+            description,
+            owner,
+            tags,
+            namespace,
+        )
 
 
 class ChangeSource(Source):
@@ -233,7 +261,7 @@ class ChangeSource(Source):
         operation: the column that says what happened: `"insert"`, `"update"` or `"delete"`.
 
     The other arguments are those of `EventSource`. There is no `dedup`, as the primary key says which row is meant, and
-    no `filter`, as a row that no longer passed would stay for ever: filter in the views.
+    no `filter` and no `steps`, as a row that no longer passed would stay for ever: filter in the views.
     """
 
     primary_key: tuple[str, ...]
@@ -252,8 +280,22 @@ class ChangeSource(Source):
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        namespace: str = "default",
     ) -> None:
-        super().__init__(name, schema, timestamp, arrival_time, None, None, retention, description, owner, tags)
+        super().__init__(
+            name,
+            schema,
+            timestamp,
+            arrival_time,
+            None,
+            None,
+            (),
+            retention,
+            description,
+            owner,
+            tags,
+            namespace,
+        )
         self._set(
             primary_key=arguments.texts(primary_key, "primary_key", 'write primary_key=["id"]'),
             operation=arguments.text(operation, "operation", "name the column that holds insert, update or delete"),
@@ -276,6 +318,17 @@ def schema_columns(schema: object, argument: str) -> Mapping[str, Column]:
         for name, column in given.items()
     }
     return arguments.mapping(columns, argument, "")
+
+
+def _steps(steps: object) -> tuple[Step, ...]:
+    mend = 'write steps=[tw.Validate("amount > 0", reason="the amount is not positive")]'
+    if isinstance(steps, str | Step) or not isinstance(steps, Iterable):
+        raise TypeError(f"`steps` takes a list, not {arguments.kind(steps)}; {mend}")
+    given = tuple(steps)
+    for step in given:
+        if not isinstance(step, Step):
+            raise TypeError(f"`steps` takes tw.Validate and tw.Transform, not {arguments.kind(step)}; {mend}")
+    return given
 
 
 def _literal(value: object, argument: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from . import arguments
 from .definitions import Definition, Json, compact
@@ -13,18 +14,21 @@ from .origins import Origin
 from .sources import Entity, Source
 from .windows import Duration, optional_duration
 
+if TYPE_CHECKING:
+    from .direct import DirectFeature
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureRef:
-    """One or more outputs of a view, as `view["delay_mean_7d"]` gives them."""
+    """One or more outputs of a view, as `view["delay_mean_7d"]` gives them, or of the view of a direct feature."""
 
-    view: FeatureView
+    view: FeatureView | DirectFeature
     outputs: tuple[str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The references, `view.output` each."""
-        return tuple(f"{self.view.name}.{output}" for output in self.outputs)
+        return tuple(f"{self.view.view_name}.{output}" for output in self.outputs)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -85,8 +89,9 @@ class FeatureView(Definition):
         description: str = "",
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        namespace: str = "default",
     ) -> None:
-        super().__init__(name, description, owner, tags)
+        super().__init__(name, description, owner, tags, namespace)
         if not isinstance(entity, Entity):
             raise TypeError(f"`entity` takes a tw.Entity, not {arguments.kind(entity)}; pass the object, not its name")
         self._set(
@@ -101,6 +106,11 @@ class FeatureView(Definition):
             time_zone=arguments.optional_text(time_zone, "time_zone", 'write time_zone="America/New_York"'),
             nan=arguments.choice(nan, "nan", ("skip", "keep")),
         )
+
+    @property
+    def view_name(self) -> str:
+        """The first part of its references."""
+        return self.name
 
     @property
     def outputs(self) -> tuple[str, ...]:

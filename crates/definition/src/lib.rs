@@ -8,6 +8,7 @@
 //! [`ExpressionTypes`], which `lake` implements.
 
 mod aggregation;
+mod direct;
 mod duration;
 mod error;
 mod model;
@@ -17,11 +18,12 @@ mod validate;
 mod window;
 
 pub use aggregation::{Aggregation, DEFAULT_LG_K, DEFAULT_RELATIVE_ERROR, LG_K, MAX_K};
+pub use direct::{DirectFeature, Fetch, MAX_PREVIOUS, Primitive, Scalar};
 pub use duration::{DAY, Duration, HOUR, MINUTE, SECOND};
 pub use error::{DefinitionError, Problem};
 pub use model::{
     About, AsOf, Column, DEFAULT_NAMESPACE, Dedup, Derived, Entity, Feature, FeatureService, FeatureView, Manifest,
-    OnDemandFeature, Source, SourceKind, TrainingSet,
+    OnDemandFeature, Source, SourceKind, SourceStep, StepKind, TrainingSet,
 };
 pub use plan::{Change, ChangeKind, Consequence, Plan, plan, view_state_key};
 pub use types::{DataType, MAX_VECTOR};

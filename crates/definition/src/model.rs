@@ -1,11 +1,15 @@
 //! What users declare, resolved into typed form once. `wire` makes it from protobuf and back.
 
 use crate::aggregation::Aggregation;
+use crate::direct::DirectFeature;
 use crate::duration::Duration;
 use crate::types::DataType;
 use crate::window::Window;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
-/// Everything a project declares. Objects are sorted by name; names are unique per kind.
+/// Everything a project declares. Objects are sorted by name; names are unique per kind, and those of direct features
+/// per namespace.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Manifest {
     pub project: String,
@@ -15,6 +19,8 @@ pub struct Manifest {
     pub on_demand: Vec<OnDemandFeature>,
     pub services: Vec<FeatureService>,
     pub training_sets: Vec<TrainingSet>,
+    /// By namespace, then by name. Once validated, `sources` and `views` hold what they stand for.
+    pub direct: Vec<DirectFeature>,
 }
 
 /// Who owns an object and what it is about: no meaning for values.
@@ -82,8 +88,35 @@ pub struct Source {
     pub arrival_time: Option<String>,
     pub dedup: Option<Dedup>,
     pub filter: Option<String>,
+    /// What is done to each row before the filter, in the order in which it is done: by priority, then by name.
+    pub steps: Vec<SourceStep>,
     pub retention: Option<Duration>,
     pub about: About,
+}
+
+/// One thing done to each row of an event source, between its contract and its filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStep {
+    /// Unique in the source.
+    pub name: String,
+    /// Lower runs earlier.
+    pub priority: i32,
+    pub kind: StepKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepKind {
+    /// A row for which the condition is not true goes to quarantine, with the reason.
+    Validate { expression: String, reason: String },
+    /// The column takes the expression's value over the row as the steps before left it.
+    Transform { column: String, expression: String },
+}
+
+impl SourceStep {
+    /// Which of two steps of a source runs first.
+    pub fn order(&self, other: &Self) -> Ordering {
+        (self.priority, &self.name).cmp(&(other.priority, &other.name))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -177,6 +210,18 @@ impl Manifest {
 
     pub fn service(&self, name: &str) -> Option<&FeatureService> {
         self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The direct feature with a selector, `namespace.name`.
+    pub fn direct(&self, selector: &str) -> Option<&DirectFeature> {
+        let (namespace, name) = selector.split_once('.')?;
+        self.direct.iter().find(|feature| feature.name == name && feature.about.namespace() == namespace)
+    }
+
+    /// The names of the sources and views that direct features stand for. Nobody declares them, so that they are
+    /// neither written out nor shown.
+    pub fn generated(&self) -> BTreeSet<String> {
+        self.direct.iter().map(DirectFeature::object_name).collect()
     }
 }
 

@@ -6,10 +6,12 @@
 mod fields;
 mod meaning;
 
-use crate::model::{FeatureService, FeatureView, Source};
+use crate::direct::DirectFeature;
+use crate::model::{FeatureService, FeatureView, Manifest, Source};
 use crate::validate::{CheckedManifest, ExpressionTypes};
 use fields::{Object, difference};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -92,31 +94,51 @@ pub fn plan(old: Option<&CheckedManifest>, new: &CheckedManifest, types: &dyn Ex
     let changed = meaning::changed_meanings(old, new, types);
     let (from, to) = (&old.manifest, &new.manifest);
 
-    let mut changes = Vec::new();
-    changes.extend(compare(&from.entities, &to.entities, |_, _| Vec::new()));
-    changes.extend(compare(&from.sources, &to.sources, source_consequences));
-    changes.extend(compare(&from.views, &to.views, |before, after| {
+    // What direct features stand for is told with them, and not as objects that nobody declared.
+    let (ours_before, ours_after) = (from.generated(), to.generated());
+    let sources_before = from.sources.iter().filter(|source| !ours_before.contains(&source.name));
+    let sources_after = to.sources.iter().filter(|source| !ours_after.contains(&source.name));
+    let views_before = from.views.iter().filter(|view| !ours_before.contains(&view.name));
+    let views_after = to.views.iter().filter(|view| !ours_after.contains(&view.name));
+    let of_view = |before: Option<&FeatureView>, after: Option<&FeatureView>| {
         let key_before = before.map(|view| view_state_key(from, view, types));
         let key_after = after.map(|view| view_state_key(to, view, types));
         view_consequences(before, after, key_before == key_after, &changed)
+    };
+
+    let mut changes = Vec::new();
+    changes.extend(compare(from.entities.iter(), to.entities.iter(), |_, _| Vec::new()));
+    changes.extend(compare(sources_before, sources_after, source_consequences));
+    changes.extend(compare(views_before, views_after, of_view));
+    changes.extend(compare(from.direct.iter(), to.direct.iter(), |before, after| {
+        let ((source_before, view_before), (source_after, view_after)) = (parts(from, before), parts(to, after));
+        let mut consequences = source_consequences(source_before, source_after);
+        consequences.extend(of_view(view_before, view_after));
+        consequences
     }));
-    changes.extend(compare(&from.on_demand, &to.on_demand, |before, after| match (before, after) {
+    changes.extend(compare(from.on_demand.iter(), to.on_demand.iter(), |before, after| match (before, after) {
         (Some(before), None) => vec![Consequence::RemovesFeature { feature: before.name.clone() }],
         (_, Some(after)) => changed_meaning(&after.name, &changed).into_iter().collect(),
         (None, None) => Vec::new(),
     }));
-    changes.extend(compare(&from.services, &to.services, service_consequences));
-    changes.extend(compare(&from.training_sets, &to.training_sets, |_, _| Vec::new()));
+    changes.extend(compare(from.services.iter(), to.services.iter(), service_consequences));
+    changes.extend(compare(from.training_sets.iter(), to.training_sets.iter(), |_, _| Vec::new()));
     Plan { changes }
 }
 
+/// The source and the view that a direct feature stands for.
+fn parts<'m>(manifest: &'m Manifest, feature: Option<&DirectFeature>) -> (Option<&'m Source>, Option<&'m FeatureView>) {
+    let Some(name) = feature.map(DirectFeature::object_name) else { return (None, None) };
+    (manifest.source(&name), manifest.view(&name))
+}
+
 /// The changes of one kind; an object that is as it was, and that nothing happens to, is left out.
-fn compare<T: Object>(
-    old: &[T],
-    new: &[T],
+fn compare<'m, T: Object + 'm>(
+    old: impl Iterator<Item = &'m T>,
+    new: impl Iterator<Item = &'m T>,
     consequences: impl Fn(Option<&T>, Option<&T>) -> Vec<Consequence>,
 ) -> Vec<Change> {
-    let mut pairs: BTreeMap<&str, (Option<&T>, Option<&T>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<Cow<'m, str>, (Option<&'m T>, Option<&'m T>)> = BTreeMap::new();
     for object in old {
         pairs.entry(object.name()).or_default().0 = Some(object);
     }
@@ -242,8 +264,9 @@ impl Plan {
 
 impl Change {
     fn is_breaking(&self) -> bool {
-        let source_goes = self.kind == ChangeKind::Delete && self.object.starts_with("source:");
-        source_goes || self.consequences.iter().any(Consequence::is_breaking)
+        let is_written_to = self.object.starts_with("source:") || self.object.starts_with("direct:");
+        let goes = self.kind == ChangeKind::Delete && is_written_to;
+        goes || self.consequences.iter().any(Consequence::is_breaking)
     }
 }
 

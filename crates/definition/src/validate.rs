@@ -3,16 +3,19 @@
 //! All problems are collected, so that a definition is mended in one round, and what depends on something
 //! already reported stays silent. What comes out is a [`CheckedManifest`]; nothing later asks these questions again.
 
+mod direct;
 mod features;
+mod fetch;
 mod literals;
 mod names;
 mod on_demand;
 mod services;
 mod sources;
+mod steps;
 mod views;
 
 use crate::error::{DefinitionError, Problem};
-use crate::model::Manifest;
+use crate::model::{Manifest, Source, SourceStep};
 use crate::types::DataType;
 use std::collections::BTreeMap;
 
@@ -64,21 +67,34 @@ pub struct CheckedOnDemand {
 }
 
 /// Checks every rule; `origins` says where each object was written.
+///
+/// Direct features are expanded into the source and the view that each stands for. A manifest that was expanded before
+/// comes out as it was.
 pub fn validate(
-    manifest: Manifest,
+    mut manifest: Manifest,
     origins: &BTreeMap<String, String>,
     types: &dyn ExpressionTypes,
 ) -> Result<CheckedManifest, DefinitionError> {
     let mut problems = Problems { origins, found: Vec::new() };
     names::check(&manifest, &mut problems);
+    let expanded = direct::expand(&mut manifest, &mut problems);
+    for source in &mut manifest.sources {
+        source.steps.sort_by(SourceStep::order);
+    }
     for entity in &manifest.entities {
         sources::check_entity(entity, &mut problems);
     }
-    for source in &manifest.sources {
+    for source in manifest.sources.iter().filter(|source| !expanded.made.contains(&source.name)) {
         sources::check(source, types, &mut problems);
     }
-    let views: Vec<views::ViewTypes> =
-        manifest.views.iter().map(|view| views::check(&manifest, view, types, &mut problems)).collect();
+    let mut views: Vec<views::ViewTypes> = Vec::new();
+    for view in &manifest.views {
+        views.push(if expanded.broken.contains(&view.name) {
+            views::ViewTypes::unknown(view)
+        } else {
+            views::check(&manifest, view, types, &mut problems)
+        });
+    }
     let (on_demand, on_demand_order) = on_demand::check(&manifest, &views, types, &mut problems);
     services::check(&manifest, &on_demand, &mut problems);
 
@@ -143,6 +159,11 @@ struct Scope {
 }
 
 impl Scope {
+    fn of_source(source: &Source) -> Self {
+        let columns = source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
+        Self { columns, broken: Vec::new() }
+    }
+
     fn knows(&self, name: &str) -> bool {
         self.columns.iter().any(|(column, _)| column == name)
     }

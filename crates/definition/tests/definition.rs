@@ -1,5 +1,7 @@
 //! Definitions as data: which are refused and with what words, and what a plan says of a change.
 
+mod direct;
+mod steps;
 mod support;
 
 use std::collections::BTreeMap;
@@ -36,11 +38,21 @@ type Case = (fn(&mut Manifest), &'static str, &'static str);
 
 #[test]
 fn each_rule_of_names_entities_and_sources_is_refused_in_words() {
-    let cases: [Case; 18] = [
+    let cases: [Case; 20] = [
         (|m| m.views[0].name = "7up".into(), "view:7up", "is not an identifier"),
         (|m| m.views[0].name = "__v".into(), "view:__v", "begins with `__`"),
         (|m| m.services[0].name = "request".into(), "service:request", "reserved"),
         (|m| m.sources.push(m.sources[0].clone()), "source:clicks", "declared twice"),
+        (
+            |m| m.entities[0].about.namespace = "my shop".into(),
+            "entity:user",
+            "namespace `my shop` is not an identifier",
+        ),
+        (
+            |m| m.services[0].about.namespace = "__shop".into(),
+            "service:shop",
+            "namespace `__shop` is not an identifier",
+        ),
         (|m| m.entities[0].keys.clear(), "entity:user", "at least one key"),
         (|m| m.entities[0].keys[0].data_type = DataType::Vector(3), "entity:user.user_id", "must be a plain value"),
         (|m| m.entities[0].keys[0].data_type = DataType::Int32, "view:orders", "is int32, and the column in source"),
@@ -269,8 +281,9 @@ type PlanCase = (fn(&mut Manifest), bool, &'static [&'static str]);
 
 #[test]
 fn a_plan_tells_what_follows_from_a_change() {
-    let cases: [PlanCase; 9] = [
+    let cases: [PlanCase; 10] = [
         (|m| m.views[0].about.owner = "shop".into(), false, &["owner: none -> shop", "> no effect on values"]),
+        (|m| m.views[0].about.namespace = "web".into(), false, &["namespace: none -> web", "> no effect on values"]),
         (|m| m.views[0].freshness = Some(days(1)), false, &["freshness: none -> 1d", "> no effect on values"]),
         (
             |m| m.views[0].features[0].filter = Some("large".into()),
@@ -358,6 +371,8 @@ fn the_state_key_moves_with_the_state_alone() {
     let unchanged = key(|_| {});
     assert_eq!(unchanged.len(), 64);
     assert_eq!(key(|m| m.views[0].about.owner = "shop".into()), unchanged);
+    assert_eq!(key(|m| m.views[0].about.namespace = "shop".into()), unchanged);
+    assert_eq!(key(|m| m.sources[0].about.namespace = "shop".into()), unchanged);
     assert_eq!(key(|m| m.views[0].staleness = Some(days(1))), unchanged);
     assert_eq!(key(|m| m.sources[0].columns.push(column("page", DataType::String))), unchanged);
     assert_ne!(key(|m| m.views[0].features[0].windows.push(over(90))), unchanged);

@@ -6,20 +6,26 @@ use crate::engine::{Committer, Engine, Remembered, Sequencer};
 use crate::error::EngineError;
 use crate::ingest::Traces;
 use crate::limits::{MAX_IDEMPOTENCY_KEYS, RETRY_AFTER_MS};
+use crate::pipeline::Pipeline;
+use crate::trace;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use thalweg_store::{QuarantinedRow, StoreError};
+use tracing::Span;
 
 /// A push on its way to the log.
 pub(crate) struct Pending {
     pub batch: LoggedBatch,
     pub traces: Traces,
     pub ticket: Ticket,
+    /// Where the push was made; what the commit does for it is shown as part of that.
+    pub span: Span,
 }
 
-/// Tells a pusher what became of the push.
+/// Tells a pusher what became of the push. Whoever waits for it also runs what middlewares do after it.
+#[must_use = "what middlewares do after a push is done by who waits for it"]
 #[derive(Clone, Default)]
 pub struct Ticket {
     shared: Arc<Shared>,
@@ -30,9 +36,16 @@ pub struct Ticket {
 struct Shared {
     outcome: Mutex<Option<Result<Ack, EngineError>>>,
     settled: Condvar,
+    /// The middlewares still to be told; the first who waits takes them.
+    after: Mutex<Option<Pipeline>>,
 }
 
 impl Ticket {
+    pub(crate) fn new(after: Pipeline) -> Self {
+        let after = Mutex::new((!after.is_empty()).then_some(after));
+        Self { shared: Arc::new(Shared { after, ..Shared::default() }), repeated: false }
+    }
+
     pub(crate) fn done(outcome: Result<Ack, EngineError>) -> Self {
         let ticket = Self::default();
         ticket.settle(outcome);
@@ -52,14 +65,50 @@ impl Ticket {
         self.shared.outcome.lock().is_some()
     }
 
-    /// Blocks until the push is durable and visible, or has failed.
+    /// Blocks until the push is durable and visible, or has failed; then tells the middlewares of the source, once
+    /// per push. They run here, on the pusher's thread, so that a slow one holds up nobody else's commit.
     pub fn wait(&self) -> Result<Ack, EngineError> {
+        self.told(self.outcome())
+    }
+
+    /// As [`Ticket::wait`], for at most `patience`; none where it is not settled by then.
+    pub fn wait_for(&self, patience: Duration) -> Option<Result<Ack, EngineError>> {
+        let outcome = {
+            let mut outcome = self.shared.outcome.lock();
+            self.shared.settled.wait_while_for(&mut outcome, |outcome| outcome.is_none(), patience);
+            outcome.clone()?
+        };
+        Some(self.told(outcome))
+    }
+
+    /// Whether the push has failed.
+    pub fn has_failed(&self) -> bool {
+        matches!(&*self.shared.outcome.lock(), Some(Err(_)))
+    }
+
+    /// Whether it is the ticket of an earlier push with the same idempotency key.
+    pub fn is_repeated(&self) -> bool {
+        self.repeated || matches!(&*self.shared.outcome.lock(), Some(Ok(ack)) if ack.repeated)
+    }
+
+    fn told(&self, outcome: Result<Ack, EngineError>) -> Result<Ack, EngineError> {
+        let ack = outcome?;
+        if self.repeated || ack.repeated {
+            return Ok(Ack { repeated: true, ..ack });
+        }
+        let after = self.shared.after.lock().take();
+        if let Some(after) = after {
+            after.after_set(&ack);
+        }
+        Ok(ack)
+    }
+
+    fn outcome(&self) -> Result<Ack, EngineError> {
         let mut outcome = self.shared.outcome.lock();
         while outcome.is_none() {
             self.shared.settled.wait(&mut outcome);
         }
-        let outcome = outcome.clone().expect("just seen");
-        outcome.map(|ack| Ack { repeated: ack.repeated || self.repeated, ..ack })
+        outcome.clone().expect("just seen")
     }
 }
 
@@ -88,7 +137,9 @@ impl Engine {
         let mut durable: Vec<(u64, Pending)> = Vec::with_capacity(count);
         let mut pending = group.into_iter();
         let mut failure = None;
+        let mut logging: Vec<Span> = Vec::new();
         for next in pending.by_ref() {
+            logging.extend(trace::log(&next.span, &next.batch));
             match append(&mut committer, &next.batch) {
                 Ok(first) => durable.push((first, next)),
                 Err(error) => {
@@ -102,13 +153,16 @@ impl Engine {
             self.refuse(&committer, rest, &error);
         }
         if !durable.is_empty() {
-            self.make_durable(&mut committer, durable);
+            self.make_durable(&mut committer, durable, logging);
         }
         count
     }
 
-    fn make_durable(&self, committer: &mut Committer, durable: Vec<(u64, Pending)>) {
-        if let Err(error) = committer.log.sync() {
+    /// `logging` are the spans that end with the sync.
+    fn make_durable(&self, committer: &mut Committer, durable: Vec<(u64, Pending)>, logging: Vec<Span>) {
+        let synced = committer.log.sync();
+        drop(logging);
+        if let Err(error) = synced {
             self.failed.store(true, Ordering::Release);
             let failure = EngineError::from(error);
             for (_, pending) in durable {
@@ -118,8 +172,11 @@ impl Engine {
             return;
         }
         for (first, pending) in durable {
-            let outcome =
-                if self.has_failed() { Err(stopped()) } else { self.settle(committer, first, &pending.batch) };
+            let outcome = if self.has_failed() {
+                Err(stopped())
+            } else {
+                trace::apply(&pending.span, &pending.batch).in_scope(|| self.settle(committer, first, &pending.batch))
+            };
             let outcome = outcome.map(|()| pending.batch.header.ack.clone());
             match &outcome {
                 Ok(ack) => {
@@ -130,6 +187,8 @@ impl Engine {
                 }
                 Err(_) => self.timeline.end_write(None),
             }
+            // The pusher's span ends with the pusher, not here.
+            drop(pending.span);
             pending.ticket.settle(outcome);
         }
     }
@@ -203,7 +262,7 @@ fn stopped() -> EngineError {
     EngineError::Unavailable("writing has stopped after a failed write: restart to recover".to_owned())
 }
 
-fn behind_refused() -> EngineError {
+pub(crate) fn behind_refused() -> EngineError {
     let what = "a push before this one could not be written, and took this one with it".to_owned();
     EngineError::Overloaded { what, retry_after_ms: RETRY_AFTER_MS }
 }

@@ -1,8 +1,8 @@
 //! The contract of a source: required columns, bounds, allowed values. A row that breaks it goes to quarantine.
 
-use crate::decode::{Decoded, Reject};
+use crate::decode::Decoded;
 use crate::literal::from_text;
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use thalweg_aggregate::{Cell, ColumnReader, Value};
 use thalweg_definition::{Source, SourceKind};
 
@@ -58,9 +58,30 @@ impl Contract {
 
     /// The rows that keep the contract; the others are set aside with the first rule that each breaks.
     pub fn check(&self, source: &Source, decoded: &mut Decoded) -> Result<(), String> {
+        self.check_rules(source, decoded, |_| true)
+    }
+
+    /// Checks rows that had kept the contract, after the values of some columns (by index) were replaced.
+    pub(crate) fn check_replaced(
+        &self,
+        source: &Source,
+        decoded: &mut Decoded,
+        replaced: &[usize],
+    ) -> Result<(), String> {
+        // The operation decides what else a row needs.
+        let all = self.operation.is_some_and(|operation| replaced.contains(&operation));
+        self.check_rules(source, decoded, |column| all || replaced.contains(&column))
+    }
+
+    fn check_rules(
+        &self,
+        source: &Source,
+        decoded: &mut Decoded,
+        concerned: impl Fn(usize) -> bool,
+    ) -> Result<(), String> {
         let rows = decoded.batch.num_rows();
         let mut broken: Vec<Option<(usize, String)>> = vec![None; rows];
-        for rule in &self.rules {
+        for rule in self.rules.iter().filter(|rule| concerned(rule.column)) {
             let column = decoded.batch.column(rule.column);
             let reader =
                 ColumnReader::new(column, &source.columns[rule.column].data_type).map_err(|error| error.to_string())?;
@@ -77,13 +98,8 @@ impl Contract {
         if broken.iter().all(Option::is_none) {
             return Ok(());
         }
-        let keep = BooleanArray::from(broken.iter().map(Option::is_none).collect::<Vec<_>>());
-        for (row, (column, reason)) in broken.into_iter().enumerate().filter_map(|(row, broken)| Some((row, broken?))) {
-            let position = decoded.positions[row];
-            let column = Some(source.columns[column].name.clone());
-            decoded.rejects.push(Reject { row: position, column, reason, raw: decoded.raw(position) });
-        }
-        decoded.keep(&keep)
+        let named = |(column, reason): (usize, String)| (Some(source.columns[column].name.clone()), reason);
+        decoded.set_aside(broken.into_iter().map(|broken| broken.map(named)).collect())
     }
 
     fn check_operations(&self, batch: &RecordBatch, broken: &mut [Option<(usize, String)>]) {

@@ -4,9 +4,9 @@
 use crate::error::EngineError;
 use crate::limits::{MAX_BATCH_ROWS, MAX_RAW_ROW_BYTES};
 use crate::literal::from_json;
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType as ArrowType, Float64Type, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
@@ -47,6 +47,9 @@ enum Raw {
     Json(Vec<Vec<u8>>),
     Arrow(RecordBatch),
 }
+
+/// Why a row is refused, and the column that is to blame where it is one.
+pub(crate) type Refusal = (Option<String>, String);
 
 impl Decoded {
     /// The bytes of a row as they came: JSON as sent, Arrow rendered as JSON.
@@ -126,9 +129,7 @@ fn decode_rows(source: &Source, schema: &SchemaRef, rows: Vec<Vec<u8>>) -> Resul
     Ok(Decoded { read, batch, positions, rejects, raw: Raw::Json(rows) })
 }
 
-type RowError = (Option<String>, String);
-
-fn decode_row(source: &Source, raw: &[u8]) -> Result<Vec<Value>, RowError> {
+fn decode_row(source: &Source, raw: &[u8]) -> Result<Vec<Value>, Refusal> {
     let row: Json = serde_json::from_slice(raw).map_err(|error| (None, format!("not JSON: {error}")))?;
     let Json::Object(mut row) = row else { return Err((None, "expected an object".to_owned())) };
     if let SourceKind::Change { operation, .. } = &source.kind
@@ -198,7 +199,7 @@ fn decode_arrow(source: &Source, schema: &SchemaRef, batches: &[RecordBatch]) ->
     let batch = if positions.len() == batch.num_rows() {
         batch
     } else {
-        let keep = arrow::array::BooleanArray::from(bad.iter().map(Option::is_none).collect::<Vec<_>>());
+        let keep = BooleanArray::from(bad.iter().map(Option::is_none).collect::<Vec<_>>());
         arrow::compute::filter_record_batch(&batch, &keep).map_err(|error| invalid(error.to_string()))?
     };
     let rejects = bad
@@ -216,7 +217,7 @@ fn decode_arrow(source: &Source, schema: &SchemaRef, batches: &[RecordBatch]) ->
 }
 
 /// Casts a column; rows whose value does not fit are reported and become null.
-fn cast_column(
+pub(crate) fn cast_column(
     array: &ArrayRef,
     data_type: &DataType,
     mut reject: impl FnMut(usize, String),
@@ -228,12 +229,25 @@ fn cast_column(
     let options = CastOptions { safe: true, ..CastOptions::default() };
     let cast = cast_with_options(array, &wanted, &options)
         .map_err(|_| format!("{} cannot be read as {data_type}", array.data_type()))?;
-    if cast.null_count() > array.null_count() {
-        for row in (0..array.len()).filter(|row| cast.is_null(*row) && !array.is_null(*row)) {
-            reject(row, format!("the value does not fit {data_type}"));
-        }
+    let fits: Box<dyn Fn(usize) -> bool> = if data_type.is_integer() && array.data_type().is_floating() {
+        // The cast cuts fractions off, and a value is never made another one.
+        let (given, got) = (floats(array)?, floats(&cast)?);
+        Box::new(move |row| got.is_valid(row) && got.value(row) == given.value(row))
+    } else if cast.null_count() > array.null_count() {
+        let cast = cast.clone();
+        Box::new(move |row| cast.is_valid(row))
+    } else {
+        return Ok(cast);
+    };
+    for row in (0..array.len()).filter(|row| array.is_valid(*row) && !fits(*row)) {
+        reject(row, format!("the value does not fit {data_type}"));
     }
     Ok(cast)
+}
+
+fn floats(array: &ArrayRef) -> Result<Float64Array, String> {
+    let floats = arrow::compute::cast(array, &ArrowType::Float64).map_err(|error| error.to_string())?;
+    Ok(floats.as_primitive::<Float64Type>().clone())
 }
 
 /// A row as one JSON object.
@@ -253,7 +267,7 @@ pub fn source_schema(source: &Source) -> SchemaRef {
 
 impl Decoded {
     /// Keeps the rows that are true.
-    pub fn keep(&mut self, keep: &arrow::array::BooleanArray) -> Result<(), String> {
+    pub fn keep(&mut self, keep: &BooleanArray) -> Result<(), String> {
         self.batch = arrow::compute::filter_record_batch(&self.batch, keep).map_err(|error| error.to_string())?;
         let mut row = 0;
         self.positions.retain(|_| {
@@ -261,5 +275,20 @@ impl Decoded {
             keep.value(row - 1)
         });
         Ok(())
+    }
+
+    /// Sets rows aside, each with its refusal and as it came; `refusals` has one entry per row of the batch.
+    pub(crate) fn set_aside(&mut self, refusals: Vec<Option<Refusal>>) -> Result<(), String> {
+        if refusals.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let keep = BooleanArray::from(refusals.iter().map(Option::is_none).collect::<Vec<_>>());
+        for (row, refusal) in refusals.into_iter().enumerate() {
+            let Some((column, reason)) = refusal else { continue };
+            let position = self.positions[row];
+            let raw = self.raw(position);
+            self.rejects.push(Reject { row: position, column, reason, raw });
+        }
+        self.keep(&keep)
     }
 }

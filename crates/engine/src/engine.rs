@@ -6,6 +6,8 @@ use crate::commit::{Pending, Ticket};
 use crate::dedup::DedupIndex;
 use crate::error::EngineError;
 use crate::ledger::Ledger;
+use crate::middleware::Middleware;
+use crate::pipeline::Pipeline;
 use crate::runtime::Runtime;
 use crate::timeline::{Clock, ClockMode, Timeline};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -44,11 +46,15 @@ pub struct Components {
     pub metadata: Arc<Metadata>,
     pub clock: Arc<dyn Clock>,
     pub expressions: Arc<dyn Expressions>,
+    /// Code that takes part in pushes and reads, in any order.
+    pub middlewares: Vec<Arc<dyn Middleware>>,
 }
 
 pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) expressions: Arc<dyn Expressions>,
+    /// All that are registered; a runtime has those that concern each of its sources and services.
+    pub(crate) middlewares: Pipeline,
     pub(crate) metadata: Arc<Metadata>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) log_directory: PathBuf,
@@ -159,6 +165,12 @@ impl Engine {
     pub fn ledger(&self, source: &str) -> Result<Ledger, EngineError> {
         self.source(source)?;
         Ok(self.committer.lock().ledgers.get(source).cloned().unwrap_or_default())
+    }
+
+    /// The first sequence that is not durable and visible yet, and the account of every source at that sequence.
+    pub fn ledgers(&self) -> (u64, HashMap<String, Ledger>) {
+        let committer = self.committer.lock();
+        (self.applied_until(), committer.ledgers.clone())
     }
 
     pub(crate) fn source(&self, name: &str) -> Result<Arc<crate::runtime::SourceRuntime>, EngineError> {

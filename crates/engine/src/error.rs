@@ -19,6 +19,9 @@ pub enum EngineError {
     /// The store failed.
     #[error("{0}")]
     Storage(String),
+    /// A fault in the code that runs in the engine, such as a middleware that panicked.
+    #[error("{0}")]
+    Internal(String),
 }
 
 impl From<&StoreError> for EngineError {
@@ -46,6 +49,20 @@ impl EngineError {
             Self::Overloaded { .. } => "OVERLOADED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::Storage(_) => "STORAGE",
+            Self::Internal(_) => "INTERNAL",
+        }
+    }
+
+    /// The same error, with who raised it in front.
+    pub(crate) fn raised_by(self, who: &str) -> Self {
+        let named = |why: String| format!("{who}: {why}");
+        match self {
+            Self::NotFound(why) => Self::NotFound(named(why)),
+            Self::Invalid(why) => Self::Invalid(named(why)),
+            Self::Overloaded { what, retry_after_ms } => Self::Overloaded { what: named(what), retry_after_ms },
+            Self::Unavailable(why) => Self::Unavailable(named(why)),
+            Self::Storage(why) => Self::Storage(named(why)),
+            Self::Internal(why) => Self::Internal(named(why)),
         }
     }
 }

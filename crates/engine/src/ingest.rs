@@ -1,11 +1,9 @@
-//! The way of a push up to the log: decode, contract, filter, dedup, sequence, arrival time.
+//! The way of a push up to the log: decode, contract, middlewares, filter, dedup, sequence, arrival time.
 
-use crate::batch::{
-    Ack, ArrivalKind, BEFORE_ROW, BEFORE_SEQUENCE, BEFORE_TIME, BatchHeader, LoggedBatch, RowError, arrival_field,
-    conform, with_columns,
-};
-use crate::changes::{CurrentRow, Undo};
-use crate::commit::{Pending, Ticket};
+use crate::batch::{Ack, ArrivalKind, BatchHeader, LoggedBatch, RowError, arrival_field, conform, with_columns};
+use crate::change_rows::{ChangeReader, changes};
+use crate::changes::Undo;
+use crate::commit::{Pending, Ticket, behind_refused};
 use crate::decode::{Decoded, Input, decode};
 use crate::dedup::{KeyFingerprint, Seen};
 use crate::engine::{Engine, Remembered, Sequencer, SourceMemory};
@@ -14,12 +12,13 @@ use crate::limits::{
     LATE_DUPLICATES_MICROS, MAX_IDEMPOTENCY_KEY_BYTES, MAX_LISTED_ERRORS, MAX_QUEUE_BYTES, PENDING_OVERHEAD_BYTES,
     RETRY_AFTER_MS,
 };
+use crate::pipeline::Pipeline;
 use crate::runtime::SourceRuntime;
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType as ArrowType, Field, Int64Type, TimestampMicrosecondType};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::sync::Arc;
-use thalweg_aggregate::{ColumnReader, Value, array_from_values, encode_key};
-use thalweg_definition::{DataType, SourceKind};
+use thalweg_definition::SourceKind;
+use tracing::Span;
 
 /// A push.
 pub struct PushRequest<'a> {
@@ -42,6 +41,11 @@ pub(crate) struct Traces {
 impl Engine {
     /// Takes a push as far as the queue before the log; the ticket tells when its rows are durable and visible.
     pub fn submit(&self, request: PushRequest<'_>) -> Result<Ticket, EngineError> {
+        self.submit_after(request, None)
+    }
+
+    /// As submit, for rows computed from those of an earlier push: refused where that one has failed.
+    pub fn submit_after(&self, request: PushRequest<'_>, earlier: Option<&Ticket>) -> Result<Ticket, EngineError> {
         if self.has_failed() {
             return Err(EngineError::Unavailable(
                 "writing has stopped after a failed write: restart to recover what was acknowledged".to_owned(),
@@ -54,11 +58,18 @@ impl Engine {
         }
         let key = request.idempotency_key.map(|key| format!("{}\0{key}", request.source));
         let source = self.source(request.source)?;
+        // A push that was taken before is known by its key, and no middleware sees it twice.
+        if !source.pipeline.is_empty()
+            && let Some(ticket) = key.as_ref().and_then(|key| self.sequencer.lock().repeated(key))
+        {
+            return Ok(ticket);
+        }
         let mut decoded = decode(&source.definition, &source.schema, request.input)?;
         let broken = |why: String| EngineError::Invalid(format!("source `{}`: {why}", request.source));
         source.contract.check(&source.definition, &mut decoded).map_err(broken)?;
+        source.pipeline.before_set(&source, &mut decoded)?;
         let filtered = filter(&source, &mut decoded).map_err(broken)?;
-        self.sequence(&source, decoded, filtered, key, request.backfill)
+        self.sequence(&source, decoded, filtered, key, request.backfill, earlier)
     }
 
     /// Takes a push and waits until it is durable and visible. Somebody has to run the commits:
@@ -78,12 +89,17 @@ impl Engine {
         filtered: u64,
         key: Option<String>,
         backfill: bool,
+        earlier: Option<&Ticket>,
     ) -> Result<Ticket, EngineError> {
         let name = &source.definition.name;
         let broken = |why: String| EngineError::Invalid(format!("source `{name}`: {why}"));
         let mut sequencer = self.sequencer.lock();
         if let Some(ticket) = key.as_ref().and_then(|key| sequencer.repeated(key)) {
             return Ok(ticket);
+        }
+        // Under the lock under which failed pushes are taken back, so that none comes in between.
+        if earlier.is_some_and(Ticket::has_failed) {
+            return Err(behind_refused());
         }
         if sequencer.queue_bytes > MAX_QUEUE_BYTES {
             return Err(EngineError::Overloaded {
@@ -126,17 +142,17 @@ impl Engine {
             BatchHeader { ack, idempotency_key: key.clone(), accepted_at: self.timeline.wall(), quarantined: rejects };
         let batch = LoggedBatch { header, rows, before };
         traces.idempotency_key = key;
-        Ok(self.enqueue(&mut sequencer, batch, traces))
+        Ok(self.enqueue(&mut sequencer, batch, traces, source.pipeline.clone()))
     }
 
-    fn enqueue(&self, sequencer: &mut Sequencer, batch: LoggedBatch, traces: Traces) -> Ticket {
-        let ticket = Ticket::default();
+    fn enqueue(&self, sequencer: &mut Sequencer, batch: LoggedBatch, traces: Traces, after: Pipeline) -> Ticket {
+        let ticket = Ticket::new(after);
         if let Some(key) = &traces.idempotency_key {
             sequencer.idempotency.known.insert(key.clone(), Remembered::InFlight(ticket.clone()));
         }
         sequencer.next_sequence += batch.rows.num_rows().max(1) as u64;
         sequencer.queue_bytes += batch.rows.get_array_memory_size() + PENDING_OVERHEAD_BYTES;
-        sequencer.queue.push_back(Pending { batch, traces, ticket: ticket.clone() });
+        sequencer.queue.push_back(Pending { batch, traces, ticket: ticket.clone(), span: Span::current() });
         self.submitted.notify_one();
         ticket
     }
@@ -216,7 +232,7 @@ impl Engine {
 
 impl Sequencer {
     /// The ticket of an earlier push with this key.
-    fn repeated(&self, key: &str) -> Option<Ticket> {
+    pub(crate) fn repeated(&self, key: &str) -> Option<Ticket> {
         match self.idempotency.known.get(key)? {
             Remembered::InFlight(ticket) => Some(ticket.repeated()),
             Remembered::Done(ack) => Some(Ticket::done(Ok(Ack { repeated: true, ..ack.clone() }))),
@@ -264,139 +280,4 @@ fn dedup(
         decoded.keep(&BooleanArray::from(keep))?;
     }
     Ok(dropped)
-}
-
-/// Of a change source: finds the rows that this push takes back, and remembers the rows it brings.
-fn changes(
-    source: &SourceRuntime,
-    memory: &mut SourceMemory,
-    decoded: &mut Decoded,
-    first_sequence: u64,
-    traces: &mut Traces,
-) -> Result<Option<RecordBatch>, String> {
-    let SourceKind::Change { primary_key, operation } = &source.definition.kind else { return Ok(None) };
-    let deletes_unknown = unknown_deletes(source, memory, decoded, primary_key, operation)?;
-    if deletes_unknown.iter().any(|unknown| *unknown) {
-        for row in (0..deletes_unknown.len()).filter(|row| deletes_unknown[*row]) {
-            let position = decoded.positions[row];
-            let (column, reason) = (Some(operation.clone()), "a delete of a row that is not there".to_owned());
-            let raw = decoded.raw(position);
-            decoded.rejects.push(crate::decode::Reject { row: position, column, reason, raw });
-        }
-        decoded.keep(&deletes_unknown.iter().map(|unknown| Some(!unknown)).collect())?;
-    }
-    let reader = ChangeReader::new(source, &decoded.batch, primary_key, operation)?;
-    let (mut before, mut by, mut key) = (Vec::new(), Vec::new(), Vec::new());
-    for row in 0..decoded.batch.num_rows() {
-        reader.key(row, &mut key);
-        if let Some(current) = memory.changes.get(&key) {
-            by.push(row as u32);
-            before.push(current.clone());
-        }
-        let next = (!reader.is_delete(row)).then(|| reader.current(row, first_sequence));
-        traces.changes.push(memory.changes.set(&key, next));
-    }
-    if before.is_empty() { Ok(None) } else { before_images(source, &before, by).map(Some) }
-}
-
-fn unknown_deletes(
-    source: &SourceRuntime,
-    memory: &SourceMemory,
-    decoded: &Decoded,
-    primary_key: &[String],
-    operation: &str,
-) -> Result<Vec<bool>, String> {
-    let reader = ChangeReader::new(source, &decoded.batch, primary_key, operation)?;
-    let mut here = std::collections::HashMap::new();
-    let mut key = Vec::new();
-    Ok((0..decoded.batch.num_rows())
-        .map(|row| {
-            reader.key(row, &mut key);
-            let known = here.get(&key).copied().unwrap_or_else(|| memory.changes.get(&key).is_some());
-            here.insert(key.clone(), !reader.is_delete(row));
-            reader.is_delete(row) && !known
-        })
-        .collect())
-}
-
-fn before_images(source: &SourceRuntime, before: &[CurrentRow], by: Vec<u32>) -> Result<RecordBatch, String> {
-    let arrays = source
-        .columns
-        .iter()
-        .map(|(name, data_type)| {
-            let null = Value::Null;
-            let values: Vec<&Value> = before.iter().map(|row| row.value(name).unwrap_or(&null)).collect();
-            array_from_values(values.into_iter(), data_type)
-        })
-        .collect();
-    let batch = RecordBatch::try_new(source.schema.clone(), arrays).map_err(|error| error.to_string())?;
-    let times: Int64Array = before.iter().map(|row| row.time).collect();
-    let sequences: Int64Array = before.iter().map(|row| row.sequence as i64).collect();
-    with_columns(
-        &batch,
-        vec![
-            (Field::new(BEFORE_ROW, ArrowType::UInt32, false), Arc::new(UInt32Array::from(by))),
-            (Field::new(BEFORE_TIME, ArrowType::Int64, false), Arc::new(times)),
-            (Field::new(BEFORE_SEQUENCE, ArrowType::Int64, false), Arc::new(sequences)),
-        ],
-    )
-    .map_err(|error| error.to_string())
-}
-
-/// Reads the rows of a change source.
-struct ChangeReader {
-    keys: Vec<ColumnReader>,
-    all: Vec<(Box<str>, ColumnReader)>,
-    operation: arrow::array::StringArray,
-    times: arrow::array::TimestampMicrosecondArray,
-}
-
-impl ChangeReader {
-    fn new(
-        source: &SourceRuntime,
-        batch: &RecordBatch,
-        primary_key: &[String],
-        operation: &str,
-    ) -> Result<Self, String> {
-        let all = source
-            .columns
-            .iter()
-            .zip(batch.columns())
-            .map(|((name, data_type), column)| {
-                let reader = ColumnReader::new(column, data_type).map_err(|error| error.to_string())?;
-                Ok((name.as_str().into(), reader))
-            })
-            .collect::<Result<Vec<_>, String>>()?;
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("no column `{name}`"));
-        let keys = primary_key
-            .iter()
-            .map(|name| {
-                let data_type = source.columns.iter().find(|(own, _)| own == name).map(|(_, data_type)| data_type);
-                let data_type: &DataType = data_type.ok_or_else(|| format!("no column `{name}`"))?;
-                ColumnReader::new(column(name)?, data_type).map_err(|error| error.to_string())
-            })
-            .collect::<Result<Vec<_>, String>>()?;
-        let operation = column(operation)?.as_string::<i32>().clone();
-        let times = column(&source.definition.timestamp)?.as_primitive::<TimestampMicrosecondType>().clone();
-        Ok(Self { keys, all, operation, times })
-    }
-
-    fn key(&self, row: usize, out: &mut Vec<u8>) {
-        out.clear();
-        for reader in &self.keys {
-            encode_key(reader.cell(row), out);
-        }
-    }
-
-    fn is_delete(&self, row: usize) -> bool {
-        self.operation.value(row) == "delete"
-    }
-
-    fn current(&self, row: usize, first_sequence: u64) -> CurrentRow {
-        CurrentRow {
-            time: self.times.value(row),
-            sequence: first_sequence + row as u64,
-            values: self.all.iter().map(|(name, reader)| (name.clone(), reader.cell(row).to_value())).collect(),
-        }
-    }
 }

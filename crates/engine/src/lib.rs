@@ -1,16 +1,19 @@
 //! The engine: takes pushes, makes them durable, keeps the online state, answers reads.
 //!
 //! ```text
-//! push ─▶ decode ─▶ contract ─▶ filter ─▶ dedup ─▶ [queue] ─▶ log + fsync ─▶ apply ─▶ acknowledged
-//!            └─────────┴── quarantine                 one commit for many      │
-//! read ◀─ on-demand ◀─ answers at (q, cut) ◀─ entity state (tiles, rows) ◀─────┘
+//! push ─▶ decode ─▶ contract ─▶ steps ─▶ filter ─▶ dedup ─▶ [queue] ─▶ log + fsync ─▶ apply ─▶ acknowledged
+//!            └─────────┴───────────┴── quarantine                one commit for many      │
+//! read ◀─ on-demand ◀─ answers at (q, cut) ◀─ entity state (tiles, rows) ◀────────────────┘
 //! ```
+//! Code of whoever runs it takes part as a [`Middleware`], before and after both ways.
+//!
 //! It is synchronous, takes its disk, its clock and the evaluation of SQL expressions as components, starts no
 //! thread, and knows no server: whoever owns an [`Engine`] calls [`Engine::commit_pending`],
 //! [`Engine::checkpoint`] and [`Engine::tidy`] when it sees fit.
 
 mod apply;
 mod batch;
+mod change_rows;
 mod changes;
 mod checkpoint;
 mod commit;
@@ -24,11 +27,16 @@ mod ledger;
 pub mod limits;
 pub mod literal;
 mod manifest;
+mod middleware;
+mod newest;
 mod open;
+mod pipeline;
 mod quarantine;
 mod runtime;
 mod serve;
+mod steps;
 mod timeline;
+mod trace;
 mod view;
 
 pub use apply::RowLife;
@@ -41,8 +49,11 @@ pub use error::EngineError;
 pub use ingest::PushRequest;
 pub use ledger::Ledger;
 pub use manifest::{AppliedManifest, NewManifest};
+pub use middleware::{Middleware, Rows};
 pub use open::{InForce, Recovered};
+pub use pipeline::Pipeline;
 pub use runtime::{Runtime, ServiceRuntime, ServiceView, SourceRuntime, ViewRuntime};
 pub use serve::{FeatureRequest, FeatureResponse, FeatureResult, Wanted};
 pub use timeline::{Clock, ClockMode, ManualClock, SystemClock};
+pub use trace::TRACE_TARGET;
 pub use view::ViewState;

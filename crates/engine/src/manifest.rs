@@ -67,7 +67,10 @@ impl Engine {
             trial.insert(name.clone(), (state_key.clone(), Arc::new(ViewState::new(0, false))));
         }
         let checked = Arc::new(new.checked);
-        Runtime::new(0, new.hash.clone(), checked.clone(), &trial, &*self.expressions)?;
+        let runtime = |version, states: &HashMap<String, StateOf>| {
+            Runtime::new(version, new.hash.clone(), checked.clone(), states, &*self.expressions, &self.middlewares)
+        };
+        runtime(0, &trial)?;
         let record = ManifestRecord {
             hash: new.hash.clone(),
             json: new.json,
@@ -79,7 +82,7 @@ impl Engine {
         for ((name, state_key), space) in created.iter().zip(&applied.spaces) {
             kept.insert(name.clone(), (state_key.clone(), Arc::new(ViewState::new(*space, false))));
         }
-        let runtime = Runtime::new(applied.version, new.hash, checked, &kept, &*self.expressions)?;
+        let runtime = runtime(applied.version, &kept)?;
         *self.runtime.write() = Some(Arc::new(runtime));
         drop(committer);
         let to_build = created.into_iter().map(|(name, _)| name).collect();

@@ -9,6 +9,7 @@ use crate::engine::{
     CheckpointMemory, Committer, Components, Engine, EngineSettings, Idempotency, Sequencer, SourceMemory,
 };
 use crate::error::EngineError;
+use crate::pipeline::Pipeline;
 use crate::runtime::{Runtime, StateOf};
 use crate::timeline::Timeline;
 use crate::view::ViewState;
@@ -81,6 +82,7 @@ impl Engine {
             store,
             metadata: components.metadata,
             expressions: components.expressions,
+            middlewares: Pipeline::new(components.middlewares),
             disk,
             log_directory,
             runtime: RwLock::new(None),
@@ -139,7 +141,9 @@ impl Engine {
                 .push("no checkpoint reaches the log: the state of every view is filled again from history".to_owned());
         }
         let checked = Arc::new(in_force.checked);
-        let runtime = Arc::new(Runtime::new(in_force.version, in_force.hash, checked, &states, &*self.expressions)?);
+        let (version, hash) = (in_force.version, in_force.hash);
+        let runtime = Runtime::new(version, hash, checked, &states, &*self.expressions, &self.middlewares)?;
+        let runtime = Arc::new(runtime);
         *self.runtime.write() = Some(runtime.clone());
         if recovered.checkpoint.is_some() {
             self.load_checkpoint(&runtime, recovered)?;

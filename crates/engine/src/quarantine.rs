@@ -44,12 +44,23 @@ impl Engine {
                 })
                 .collect::<Vec<_>>();
             self.commit_pending();
+            // All are waited for, also behind one that was refused: they were taken.
+            let acks: Vec<Result<Ack, EngineError>> = tickets.into_iter().map(|ticket| ticket?.wait()).collect();
             let mut replayed = Vec::with_capacity(rows.len());
-            for (row, ticket) in rows.iter().zip(tickets) {
-                total.add(ticket?.wait()?);
-                replayed.push(row.id);
+            let mut refused = None;
+            for (row, ack) in rows.iter().zip(acks) {
+                match ack {
+                    Ok(ack) => {
+                        total.add(ack);
+                        replayed.push(row.id);
+                    }
+                    Err(error) => refused = refused.or(Some(error)),
+                }
             }
             self.metadata.mark_replayed(&replayed)?;
+            if let Some(error) = refused {
+                return Err(error);
+            }
         }
     }
 }

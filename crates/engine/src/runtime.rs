@@ -3,6 +3,9 @@
 use crate::contract::Contract;
 use crate::decode::source_schema;
 use crate::error::EngineError;
+use crate::pipeline::Pipeline;
+use crate::serve::Wanted;
+use crate::steps::declared_steps;
 use crate::view::ViewState;
 use arrow::datatypes::SchemaRef;
 use std::collections::HashMap;
@@ -17,6 +20,8 @@ pub struct SourceRuntime {
     pub columns: Vec<(String, DataType)>,
     pub contract: Contract,
     pub filter: Option<RowExpression>,
+    /// Its declared steps, and the middlewares that take part in its pushes.
+    pub pipeline: Pipeline,
     /// The views that read it.
     pub views: Vec<Arc<ViewRuntime>>,
 }
@@ -37,6 +42,8 @@ pub struct ServiceRuntime {
     pub plan: FeaturePlan,
     pub views: Vec<ServiceView>,
     pub log_sample: f64,
+    /// The middlewares that take part in its reads.
+    pub pipeline: Pipeline,
 }
 
 pub struct ServiceView {
@@ -55,6 +62,8 @@ pub struct Runtime {
     pub sources: HashMap<String, Arc<SourceRuntime>>,
     pub views: HashMap<String, Arc<ViewRuntime>>,
     pub services: HashMap<String, Arc<ServiceRuntime>>,
+    /// Every middleware there is, whomever it concerns.
+    middlewares: Pipeline,
 }
 
 /// A view's state and the key of the definition it was built for.
@@ -68,6 +77,7 @@ impl Runtime {
         checked: Arc<CheckedManifest>,
         states: &HashMap<String, StateOf>,
         expressions: &dyn Expressions,
+        middlewares: &Pipeline,
     ) -> Result<Self, EngineError> {
         let invalid = |what: &str, name: &str| {
             let subject = format!("{what} `{name}`");
@@ -81,11 +91,12 @@ impl Runtime {
         }
         let mut sources = HashMap::new();
         for definition in &checked.manifest.sources {
-            let source =
-                source_runtime(definition, &views, expressions).map_err(invalid("source", &definition.name))?;
+            let source = source_runtime(definition, &views, expressions, middlewares)
+                .map_err(invalid("source", &definition.name))?;
             sources.insert(definition.name.clone(), Arc::new(source));
         }
-        let mut runtime = Self { version, hash, checked, sources, views, services: HashMap::new() };
+        let (services, middlewares) = (HashMap::new(), middlewares.clone());
+        let mut runtime = Self { version, hash, checked, sources, views, services, middlewares };
         for service in &runtime.checked.manifest.services {
             let ready = runtime
                 .features(&service.features, service.log_sample, expressions)
@@ -115,7 +126,17 @@ impl Runtime {
                 Ok(ServiceView { plan: selected, keys, view })
             })
             .collect::<Result<_, String>>()?;
-        Ok(ServiceRuntime { plan, views, log_sample })
+        let pipeline = self.middlewares.of_read(&self.checked, features);
+        Ok(ServiceRuntime { plan, views, log_sample, pipeline })
+    }
+
+    /// Whether reading this may block in a middleware, on the network or on a push. A door that answers reads on a
+    /// thread that must not be held up calls such a read on one that may.
+    pub fn may_block(&self, wanted: &Wanted) -> bool {
+        match wanted {
+            Wanted::Service(name) => self.services.get(name).is_some_and(|service| service.pipeline.may_block()),
+            Wanted::Features(features) => self.middlewares.may_block_reading(&self.checked, features),
+        }
     }
 }
 
@@ -143,6 +164,7 @@ fn source_runtime(
     definition: &Source,
     views: &HashMap<String, Arc<ViewRuntime>>,
     expressions: &dyn Expressions,
+    middlewares: &Pipeline,
 ) -> Result<SourceRuntime, String> {
     let columns = columns_of(definition);
     let filter = definition
@@ -153,9 +175,11 @@ fn source_runtime(
     let mut readers: Vec<Arc<ViewRuntime>> =
         views.values().filter(|view| view.reducers.contains_key(&definition.name)).cloned().collect();
     readers.sort_by(|a, b| a.definition.name.cmp(&b.definition.name));
+    let steps = declared_steps(definition, &columns, expressions)?;
     Ok(SourceRuntime {
         schema: source_schema(definition),
         contract: Contract::new(definition)?,
+        pipeline: middlewares.of_source(definition, steps),
         definition: definition.clone(),
         columns,
         filter,

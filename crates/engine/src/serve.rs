@@ -3,8 +3,11 @@
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::limits::MAX_READ_ENTITIES;
-use crate::runtime::{ServiceRuntime, ServiceView};
+use crate::pipeline::Pipeline;
+use crate::runtime::{Runtime, ServiceRuntime, ServiceView};
+use crate::trace;
 use arrow::array::{Array, ArrayRef, BooleanArray};
+use std::fmt;
 use std::sync::Arc;
 use thalweg_aggregate::{Answer, ColumnReader, EntityState, Evaluated, KeyEncoder, Status, Value, array_from_values};
 use thalweg_definition::DataType;
@@ -53,6 +56,21 @@ pub struct FeatureResponse {
     pub results: Vec<FeatureResult>,
     pub entities: Vec<(String, ArrayRef)>,
     pub request: Vec<(String, ArrayRef)>,
+    /// What is still to be done by [`Engine::finish_read`]; none where no middleware takes part.
+    pub(crate) finishing: Option<Finishing>,
+}
+
+/// The middlewares that shape an answer, and the definitions it was given under.
+#[derive(Clone)]
+pub(crate) struct Finishing {
+    runtime: Arc<Runtime>,
+    pipeline: Pipeline,
+}
+
+impl fmt::Debug for Finishing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.pipeline, f)
+    }
 }
 
 /// A working column while it is being filled.
@@ -64,24 +82,55 @@ struct Working {
 }
 
 impl Engine {
-    /// Answers a read. It waits for no write but one of the same entity, and sees every acknowledged row.
-    pub fn read_features(&self, request: FeatureRequest) -> Result<FeatureResponse, EngineError> {
+    /// Answers a read. It waits for no write but one of the same entity, and sees every acknowledged row. Middlewares
+    /// see the request first: what one of them pushes is seen too. Whoever hands the answer out calls
+    /// [`Engine::finish_read`] on it, after it was recorded.
+    pub fn read_features(&self, mut request: FeatureRequest) -> Result<FeatureResponse, EngineError> {
         let runtime = self.runtime()?;
-        let (service, name) = match &request.wanted {
-            Wanted::Service(name) => {
-                let service = runtime.services.get(name).cloned().ok_or_else(|| {
-                    let mut names: Vec<&str> = runtime.services.keys().map(String::as_str).collect();
-                    names.sort_unstable();
-                    EngineError::NotFound(format!("there is no service `{name}`; there are: {}", names.join(", ")))
-                })?;
-                (service, Some(name.clone()))
+        let mut service = self.asked(&runtime, &request.wanted)?;
+        let pipeline = service.pipeline.clone();
+        if !pipeline.is_empty() {
+            let wanted = request.wanted.clone();
+            pipeline.before_get(&runtime, &mut request)?;
+            if request.wanted != wanted {
+                service = self.asked(&runtime, &request.wanted)?;
             }
-            Wanted::Features(features) => {
-                let service = runtime.features(features, 0.0, &*self.expressions).map_err(EngineError::NotFound)?;
-                (Arc::new(service), None)
-            }
-        };
+        }
         let rows = rows_of(&request)?;
+        let serving = trace::serve(&request.wanted, rows);
+        let mut response = serving.in_scope(|| self.answer(&runtime, &service, request, rows))?;
+        response.finishing = (!pipeline.is_empty()).then_some(Finishing { runtime, pipeline });
+        Ok(response)
+    }
+
+    /// Lets the middlewares that took part in the read shape its answer on its way out. Calling it again does nothing.
+    pub fn finish_read(&self, response: &mut FeatureResponse) -> Result<(), EngineError> {
+        match response.finishing.take() {
+            Some(Finishing { runtime, pipeline }) => pipeline.after_get(&runtime, response),
+            None => Ok(()),
+        }
+    }
+
+    fn asked(&self, runtime: &Runtime, wanted: &Wanted) -> Result<Arc<ServiceRuntime>, EngineError> {
+        match wanted {
+            Wanted::Service(name) => runtime.services.get(name).cloned().ok_or_else(|| {
+                let mut names: Vec<&str> = runtime.services.keys().map(String::as_str).collect();
+                names.sort_unstable();
+                EngineError::NotFound(format!("there is no service `{name}`; there are: {}", names.join(", ")))
+            }),
+            Wanted::Features(features) => {
+                runtime.features(features, 0.0, &*self.expressions).map(Arc::new).map_err(EngineError::NotFound)
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        runtime: &Runtime,
+        service: &ServiceRuntime,
+        request: FeatureRequest,
+        rows: usize,
+    ) -> Result<FeatureResponse, EngineError> {
         let lease = self.timeline.begin_read();
         let now = lease.q;
         let q = request.as_of.unwrap_or(now);
@@ -89,22 +138,26 @@ impl Engine {
         let cut = q.min(now);
         let keys = columns(&service.plan.keys, &request.entities, "entities")?;
         let asked = columns(&service.plan.request, &request.request, "request")?;
-        let asked = cast_request(&service, asked)?;
+        let asked = cast_request(service, asked)?;
         let mut working = Vec::new();
         for view in &service.views {
             self.read_view(view, &keys, rows, q, cut, &mut working)?;
         }
-        let results = finish(&service, working, &asked, rows)?;
+        let results = finish(service, working, &asked, rows)?;
         Ok(FeatureResponse {
             as_of: q,
             cut,
             manifest_hash: runtime.hash.clone(),
-            service: name,
+            service: match request.wanted {
+                Wanted::Service(name) => Some(name),
+                Wanted::Features(_) => None,
+            },
             log_sample: service.log_sample,
             rows,
             results,
             entities: request.entities,
             request: request.request,
+            finishing: None,
         })
     }
 

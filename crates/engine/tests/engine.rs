@@ -11,13 +11,21 @@ mod crash;
 mod disk;
 #[path = "engine/expressions.rs"]
 mod expressions;
+#[path = "engine/middleware.rs"]
+mod middleware;
+#[path = "engine/newest.rs"]
+mod newest;
 #[path = "engine/push.rs"]
 mod push;
 #[path = "engine/regressions.rs"]
 mod regressions;
 #[path = "engine/restart.rs"]
 mod restart;
+#[path = "engine/steps.rs"]
+mod steps;
 #[path = "engine/support.rs"]
 mod support;
 #[path = "engine/timeline.rs"]
 mod timeline;
+#[path = "engine/trace.rs"]
+mod trace;

@@ -10,17 +10,21 @@
 mod access;
 pub mod cli;
 mod error;
+mod grpc;
 pub mod http;
 mod instance;
+mod listening;
 mod nearest;
+mod resp;
 mod session;
 mod settings;
 mod telemetry;
+mod ticker;
 
 pub use cli::run;
 pub use error::ServerError;
 pub use http::json::{feature_response, parse_feature_request};
-pub use http::{BackgroundServer, listen, router, serve, stop_signal};
+pub use http::{BackgroundServer, router};
 pub use instance::*;
 pub use session::{Door, Operation, Session};
 pub use settings::{Bytes, Clock, LogFormat, Period, Settings};

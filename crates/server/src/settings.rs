@@ -29,6 +29,9 @@ pub struct Settings {
     pub data: PathBuf,
     pub host: String,
     pub port: u16,
+    pub redis_port: Option<u16>,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
     pub insecure_listen: bool,
     pub clock: Clock,
     pub memory: Bytes,
@@ -45,6 +48,16 @@ pub struct Settings {
     pub log_retention_age: Period,
     pub log_format: LogFormat,
     pub log_level: String,
+    pub trace_endpoint: Option<String>,
+    pub trace_sample: f64,
+    pub objective_availability: f64,
+    pub objective_latency_p99: Period,
+    pub objective_freshness: Period,
+    pub objective_agreement: f64,
+    pub objective_window: Period,
+    /// May hold a secret: never shown.
+    pub alert_webhook: Option<String>,
+    pub agreement_interval: Option<Period>,
 }
 
 impl Default for Settings {
@@ -53,6 +66,9 @@ impl Default for Settings {
             data: ".thalweg".into(),
             host: "127.0.0.1".to_owned(),
             port: 8765,
+            redis_port: None,
+            tls_cert: None,
+            tls_key: None,
             insecure_listen: false,
             clock: Clock::System,
             memory: Bytes::new(1_000_000_000),
@@ -68,6 +84,15 @@ impl Default for Settings {
             log_retention_age: Period::from_secs(30 * 24 * 3600),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
+            trace_endpoint: None,
+            trace_sample: 1.0,
+            objective_availability: 0.999,
+            objective_latency_p99: Period::from_millis(10),
+            objective_freshness: Period::from_secs(300),
+            objective_agreement: 0.999,
+            objective_window: Period::from_secs(3600),
+            alert_webhook: None,
+            agreement_interval: Some(Period::from_secs(3600)),
         }
     }
 }
@@ -203,6 +228,15 @@ mod tests {
     fn a_bad_value_names_its_place_and_the_mend() {
         let error = Settings::layered(None, nothing, &[("memory", "much".to_owned())]).unwrap_err();
         assert_eq!(error, "--memory: `much` is not a size: write a number and a unit, such as 512MB or 1GiB");
+    }
+
+    #[test]
+    fn what_may_be_unset_reads_as_it_shows() {
+        let flags = [("redis_port", "0".to_owned()), ("tls_cert", "a.pem".to_owned()), ("tls_key", String::new())];
+        let settings = Settings::layered(None, nothing, &flags).unwrap();
+        assert_eq!(settings.redis_port, Some(0));
+        assert_eq!((settings.tls_cert, settings.tls_key), (Some("a.pem".into()), None));
+        assert!(Settings::layered(None, nothing, &[("redis_port", "70000".to_owned())]).is_err());
     }
 
     #[test]

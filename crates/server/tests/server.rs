@@ -1,6 +1,10 @@
 //! Scenarios over HTTP, as data: each file of `scenarios/` is a list of requests and of what must come back, sent one
 //! after the other to a server of its own. See `scenarios/README.md` for how they are written.
 
+mod access;
+mod direct;
+mod middleware;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};

@@ -45,7 +45,7 @@ pub use disk::{AppendFile, Disk, FaultyDisk, ReadFile, RealDisk};
 pub use error::StoreError;
 pub use log::{Log, LogReader, LogSettings, Record, Recovery, SegmentInfo};
 pub use metadata::{
-    Applied, LoadProgress, ManifestRecord, ManifestSummary, Metadata, QuarantineCount, QuarantinedRow, StoredManifest,
-    StoredQuarantine, TrainingSetRecord, ViewChange, ViewRecord, ViewStatus,
+    ApiKeyRecord, Applied, LoadProgress, ManifestRecord, ManifestSummary, Metadata, QuarantineCount, QuarantinedRow,
+    StoredManifest, StoredQuarantine, TrainingSetRecord, ViewChange, ViewRecord, ViewStatus,
 };
 pub use segments::{Loaded, LoadedCheckpoint, Location, SegmentSettings, StateStore, Visitor};

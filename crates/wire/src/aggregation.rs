@@ -38,6 +38,18 @@ pub(crate) fn aggregation(feature: &v1::Feature) -> Result<Aggregation, String> 
     Ok(found)
 }
 
+/// An aggregation of a direct feature, which is a name alone.
+pub(crate) fn of_direct(name: &str) -> Result<Aggregation, String> {
+    match name {
+        "count" => Ok(Aggregation::Count),
+        "sum" => Ok(Aggregation::Sum),
+        "mean" => Ok(Aggregation::Mean),
+        "min" => Ok(Aggregation::Min),
+        "max" => Ok(Aggregation::Max),
+        other => Err(format!("a direct feature has no aggregation `{other}`")),
+    }
+}
+
 /// Writes the name and the parameters of an aggregation into the feature.
 pub(crate) fn put_aggregation(aggregation: &Aggregation, feature: &mut v1::Feature) {
     feature.aggregation = aggregation.name().to_owned();

@@ -24,7 +24,8 @@ pub struct Compiled {
     pub hash: String,
 }
 
-/// The canonical forms of a manifest. What they are read back to is the manifest in `Compiled`, sorted.
+/// The canonical forms of a manifest. What they are read back to is the manifest in `Compiled`, sorted, without what
+/// direct features were expanded into.
 pub fn compile(manifest: &Manifest) -> Compiled {
     let proto = to_proto(manifest);
     let mut json = serde_json::to_string_pretty(&proto).expect("every field of a manifest has a JSON form");

@@ -1,5 +1,7 @@
 //! The manifest through JSON, protobuf and back: nothing is lost, and the order of writing leaves no trace.
 
+mod direct;
+
 use std::collections::BTreeMap;
 use thalweg_definition::{Aggregation, DataType, Manifest, SourceKind, Window};
 use thalweg_wire::{compile, from_proto, parse_json, parse_request};
@@ -121,4 +123,32 @@ fn origins_come_with_the_manifest() {
     let (manifest, origins) = parse_request(text).unwrap();
     assert_eq!(manifest.project, "p");
     assert_eq!(origins, BTreeMap::from([("view:v".to_owned(), "features.py:1".to_owned())]));
+}
+
+#[test]
+fn what_says_nothing_new_keeps_its_hash() {
+    // Applied versions are found by their hash: a field that is added must leave no trace where it is not used.
+    let text = r#"{
+      "project": "shop",
+      "entities": [{"name": "user", "keys": [{"name": "user_id", "type": "string"}], "about": {"owner": "web"}}],
+      "sources": [
+        {
+          "name": "clicks", "kind": "SOURCE_KIND_EVENT", "timestamp": "at", "retention": "2w", "filter": "id > 0",
+          "dedup": {"key": ["id"], "within": "24h"},
+          "columns": [
+            {"name": "user_id", "type": "string"}, {"name": "id", "type": "int64"}, {"name": "at", "type": "timestamp"}
+          ]
+        }
+      ],
+      "views": [
+        {
+          "name": "visits", "entity": "user", "sources": ["clicks"],
+          "features": [{"name": "n", "aggregation": "count", "windows": [{"kind": "sliding", "over": "7d"}]}]
+        }
+      ],
+      "services": [{"name": "s", "features": ["visits.n_7d"], "log_sample": 0.5}]
+    }"#;
+    let (manifest, _) = parse_request(text).unwrap();
+    let known = "f60f799729ad8d893a4c9d6cd913dd8d0ee25c48f19e66923c426bb22fa3a644";
+    assert_eq!(compile(&manifest).hash, known);
 }

@@ -1,9 +1,12 @@
 //! Objects as lists of named fields in plain text: what a plan prints and compares.
 
 use crate::aggregation::Aggregation;
+use crate::direct::DirectFeature;
 use crate::model::{
-    About, Column, Entity, Feature, FeatureService, FeatureView, OnDemandFeature, Source, SourceKind, TrainingSet,
+    About, Column, Entity, Feature, FeatureService, FeatureView, OnDemandFeature, Source, SourceKind, SourceStep,
+    StepKind, TrainingSet,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Field and value, in the order in which they are shown; fields without a value are left out.
@@ -12,7 +15,7 @@ pub(super) type Fields = Vec<(String, String)>;
 /// Something with a name that a manifest holds.
 pub(super) trait Object {
     const KIND: &'static str;
-    fn name(&self) -> &str;
+    fn name(&self) -> Cow<'_, str>;
     fn fields(&self) -> Fields;
     /// Whether an update from `self` to `other` leaves all values alone, as far as the two alone can tell.
     fn same_values(&self, other: &Self) -> bool;
@@ -37,8 +40,8 @@ pub(super) fn difference(old: &[(String, String)], new: &[(String, String)]) -> 
 impl Object for Entity {
     const KIND: &'static str = "entity";
 
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 
     fn fields(&self) -> Fields {
@@ -57,8 +60,8 @@ impl Object for Entity {
 impl Object for Source {
     const KIND: &'static str = "source";
 
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 
     fn fields(&self) -> Fields {
@@ -76,6 +79,13 @@ impl Object for Source {
         let dedup = self.dedup.as_ref().map(|dedup| format!("{} within {}", dedup.key.join(", "), dedup.within));
         put(&mut fields, "dedup", dedup);
         put(&mut fields, "filter", self.filter.as_ref());
+        for step in &self.steps {
+            let mut text = format!("{} (priority {})", step_text(step), step.priority);
+            if let StepKind::Validate { reason, .. } = &step.kind {
+                text += &format!(", or else: {reason}");
+            }
+            put(&mut fields, &format!("step {}", step.name), Some(text));
+        }
         put(&mut fields, "retention", self.retention);
         put_columns(&mut fields, "column", &self.columns);
         put_about(&mut fields, &self.about);
@@ -83,21 +93,23 @@ impl Object for Source {
     }
 
     fn same_values(&self, other: &Self) -> bool {
+        // Of the steps counts what they do, in which order: not what they are called and what they say.
         let bare = |source: &Self| Self {
             columns: bare_columns(&source.columns),
             about: About::default(),
             retention: None,
+            steps: Vec::new(),
             ..source.clone()
         };
-        bare(self) == bare(other)
+        bare(self) == bare(other) && steps_text(&self.steps) == steps_text(&other.steps)
     }
 }
 
 impl Object for FeatureView {
     const KIND: &'static str = "view";
 
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 
     fn fields(&self) -> Fields {
@@ -127,11 +139,47 @@ impl Object for FeatureView {
     }
 }
 
+impl Object for DirectFeature {
+    const KIND: &'static str = "direct";
+
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Owned(self.selector())
+    }
+
+    fn fields(&self) -> Fields {
+        let mut fields = Fields::new();
+        let aggregations: Vec<&str> = self.aggregations.iter().map(Aggregation::name).collect();
+        put(&mut fields, "entity", Some(&self.entity));
+        put(&mut fields, "primitive", Some(self.primitive));
+        put(&mut fields, "keep_previous", (self.keep_previous > 0).then_some(self.keep_previous));
+        put(&mut fields, "aggregations", Some(aggregations.join(", ")));
+        put(&mut fields, "over", self.over);
+        put(&mut fields, "freshness", self.freshness);
+        put(&mut fields, "staleness", self.staleness);
+        put(&mut fields, "timeout", self.timeout);
+        if let Some(fetch) = &self.fetch {
+            put(&mut fields, "fetch url", Some(&fetch.url));
+            put(&mut fields, "fetch field", Some(&fetch.field));
+            for (name, value) in &fetch.headers {
+                put(&mut fields, &format!("fetch header {name}"), Some(value));
+            }
+        }
+        put_about(&mut fields, &self.about);
+        fields
+    }
+
+    /// What changes the values of its view is told output by output; what is left is how it is fetched.
+    fn same_values(&self, other: &Self) -> bool {
+        let fetching = |feature: &Self| feature.fetch.clone().map(|fetch| (fetch, feature.freshness, feature.timeout));
+        fetching(self) == fetching(other)
+    }
+}
+
 impl Object for OnDemandFeature {
     const KIND: &'static str = "on_demand";
 
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 
     fn fields(&self) -> Fields {
@@ -150,8 +198,8 @@ impl Object for OnDemandFeature {
 impl Object for FeatureService {
     const KIND: &'static str = "service";
 
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 
     fn fields(&self) -> Fields {
@@ -170,8 +218,8 @@ impl Object for FeatureService {
 impl Object for TrainingSet {
     const KIND: &'static str = "training_set";
 
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 
     fn fields(&self) -> Fields {
@@ -202,6 +250,18 @@ pub(super) fn aggregation_text(aggregation: &Aggregation) -> String {
             format!("{name}(quantile={quantile}, relative_error={relative_error})")
         }
         _ => name.to_owned(),
+    }
+}
+
+/// What the steps of a source do to its rows, in their order; empty where there are none.
+pub(super) fn steps_text(steps: &[SourceStep]) -> String {
+    steps.iter().map(step_text).collect::<Vec<_>>().join("; ")
+}
+
+fn step_text(step: &SourceStep) -> String {
+    match &step.kind {
+        StepKind::Validate { expression, .. } => format!("validate {expression}"),
+        StepKind::Transform { column, expression } => format!("transform {column} = {expression}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What decides the values of a feature, spelt out: two definitions of a feature mean the same exactly when
 //! these lists are the same, and a view's online state can be kept exactly when its key is.
 
-use super::fields::{Fields, aggregation_text, difference};
+use super::fields::{Fields, aggregation_text, difference, steps_text};
 use crate::model::{Column, Feature, FeatureView, Manifest, Source, SourceKind};
 use crate::validate::{CheckedManifest, ExpressionTypes};
 use crate::window::Window;
@@ -89,6 +89,7 @@ fn output_meanings(checked: &CheckedManifest, types: &dyn ExpressionTypes) -> BT
             let mut expressions: Vec<&str> = view.filter.as_deref().into_iter().collect();
             expressions.extend(feature_expressions(feature));
             let mut shared = view_facts(manifest, view);
+            shared.extend(step_facts(manifest, view));
             shared.extend(feature_facts(feature));
             shared.extend(used_facts(manifest, view, &expressions, types));
             if let Some(staleness) = view.staleness {
@@ -146,6 +147,13 @@ fn source_facts(source: &Source) -> Fields {
         put("filter", filter.clone());
     }
     facts
+}
+
+/// What is done to rows on their way in. It is not in the state key: history holds rows as the steps left them, so
+/// that state built again from it would be what it was.
+fn step_facts(manifest: &Manifest, view: &FeatureView) -> Fields {
+    let sources = known_sources(manifest, view).filter(|source| !source.steps.is_empty());
+    sources.map(|source| (format!("steps of source {}", source.name), steps_text(&source.steps))).collect()
 }
 
 /// The derived columns that the expressions come down to, and the types of the source columns they read.

@@ -1,10 +1,10 @@
 //! How things may be called, and what was probably meant by a name that nothing has.
 
 use super::Problems;
-use crate::model::Manifest;
+use crate::model::{About, Manifest};
 
 /// Longest name, so that names fit file names and table columns everywhere.
-const MAX_NAME: usize = 128;
+pub(super) const MAX_NAME: usize = 128;
 /// How many known names a mend lists.
 const LISTED: usize = 8;
 
@@ -15,6 +15,20 @@ pub(super) fn check(manifest: &Manifest, problems: &mut Problems<'_>) {
     check_kind("on_demand", manifest.on_demand.iter().map(|object| object.name.as_str()), problems);
     check_kind("service", manifest.services.iter().map(|object| object.name.as_str()), problems);
     check_kind("training_set", manifest.training_sets.iter().map(|object| object.name.as_str()), problems);
+    for (object, about) in abouts(manifest) {
+        check_namespace(&object, about, problems);
+    }
+}
+
+fn abouts(manifest: &Manifest) -> impl Iterator<Item = (String, &About)> {
+    let entities = manifest.entities.iter().map(|object| ("entity", &object.name, &object.about));
+    let sources = manifest.sources.iter().map(|object| ("source", &object.name, &object.about));
+    let views = manifest.views.iter().map(|object| ("view", &object.name, &object.about));
+    let on_demand = manifest.on_demand.iter().map(|object| ("on_demand", &object.name, &object.about));
+    let services = manifest.services.iter().map(|object| ("service", &object.name, &object.about));
+    let sets = manifest.training_sets.iter().map(|object| ("training_set", &object.name, &object.about));
+    let all = entities.chain(sources).chain(views).chain(on_demand).chain(services).chain(sets);
+    all.map(|(kind, name, about)| (format!("{kind}:{name}"), about))
 }
 
 fn check_kind<'n>(kind: &str, names: impl Iterator<Item = &'n str>, problems: &mut Problems<'_>) {
@@ -42,9 +56,7 @@ pub(super) fn check_unique<'n>(
 }
 
 pub(super) fn check_name(object: &str, name: &str, problems: &mut Problems<'_>) {
-    let mut letters = name.chars();
-    let starts_well = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if !starts_well || !letters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    if !is_identifier(name) {
         problems.add(
             object,
             format!("the name `{name}` is not an identifier"),
@@ -61,6 +73,26 @@ pub(super) fn check_name(object: &str, name: &str, problems: &mut Problems<'_>) 
             "choose another name, such as `requests`",
         );
     }
+}
+
+/// A namespace begins the names of what its direct features stand for, so that the same holds for it.
+pub(super) fn check_namespace(object: &str, about: &About, problems: &mut Problems<'_>) {
+    let namespace = about.namespace();
+    if !is_identifier(namespace) || namespace.starts_with("__") {
+        problems.add(
+            object,
+            format!("the namespace `{namespace}` is not an identifier"),
+            "use letters, digits and underscores, and begin with a letter",
+        );
+    } else if namespace.len() > MAX_NAME {
+        problems.add(object, format!("the namespace is longer than {MAX_NAME} characters"), "choose a shorter one");
+    }
+}
+
+pub(super) fn is_identifier(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Every name under which something can be read: `view.output` and the on-demand features.

@@ -1,7 +1,7 @@
 //! The rules of entities and of sources, each looked at on its own.
 
 use super::literals::check_columns;
-use super::{ExpressionTypes, Problems, Scope, names};
+use super::{ExpressionTypes, Problems, Scope, names, steps};
 use crate::model::{Entity, Source, SourceKind};
 use crate::types::DataType;
 
@@ -44,14 +44,14 @@ pub(super) fn check(source: &Source, types: &dyn ExpressionTypes, problems: &mut
     check_dedup(&object, source, problems);
     check_change(&object, source, problems);
     if let Some(filter) = &source.filter {
-        let columns = source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
-        let scope = Scope { columns, broken: Vec::new() };
+        let scope = Scope::of_source(source);
         scope.check_condition(&object, "the filter", filter, types, problems);
         if source.is_change() {
             let rule = "a change source cannot have a filter: a row that no longer passes would stay for ever";
             problems.add(&object, rule, "move the filter to the views over the source");
         }
     }
+    steps::check(&object, source, types, problems);
 }
 
 fn check_time_column(object: &str, role: &str, name: &str, source: &Source, problems: &mut Problems<'_>) {
@@ -116,7 +116,7 @@ fn check_key_columns(object: &str, role: &str, key: &[String], source: &Source, 
 }
 
 /// The type of a column of the source, or none after saying that there is no such column.
-fn existing<'s>(
+pub(super) fn existing<'s>(
     object: &str,
     role: &str,
     name: &str,

@@ -21,6 +21,11 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl ViewTypes {
+    /// Of a view whose problems are reported elsewhere.
+    pub(super) fn unknown(view: &FeatureView) -> Self {
+        Self { derived: vec![None; view.derived.len()], features: vec![None; view.features.len()] }
+    }
+
     pub(super) fn checked(self) -> CheckedView {
         CheckedView {
             derived_types: self.derived.into_iter().flatten().collect(),
@@ -41,11 +46,10 @@ pub(super) fn check(
     check_settings(&object, view, &sources, problems);
     check_names(&object, view, problems);
     let Some(first) = sources.first() else {
-        return ViewTypes { derived: vec![None; view.derived.len()], features: vec![None; view.features.len()] };
+        return ViewTypes::unknown(view);
     };
 
-    let columns = first.columns.iter().map(|column| (column.name.clone(), column.data_type.clone())).collect();
-    let mut scope = Scope { columns, broken: Vec::new() };
+    let mut scope = Scope::of_source(first);
     let derived = derive(&object, view, &sources, &mut scope, types, problems);
     if let Some(filter) = &view.filter {
         scope.check_condition(&object, "the filter", filter, types, problems);

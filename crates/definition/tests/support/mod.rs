@@ -73,6 +73,7 @@ pub fn base() -> Manifest {
             about: About::default(),
         }],
         training_sets: vec![],
+        direct: vec![],
     }
 }
 
@@ -90,6 +91,7 @@ fn clicks() -> Source {
         arrival_time: None,
         dedup: None,
         filter: None,
+        steps: vec![],
         retention: None,
         about: About::default(),
     }

@@ -1,7 +1,7 @@
-//! An expression language as small as the tests need: a column, or a column compared with a number or a text
-//! (`amount > 0`, `status = 'open'`).
+//! An expression language as small as the tests need: a column, a column compared with a number or a text
+//! (`amount > 0`, `status = 'open'`), or a column times or plus a number (`amount * 2`).
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType as ArrowType, Float64Type};
 use std::sync::Arc;
 use thalweg_aggregate::{Expression, Expressions};
@@ -18,7 +18,7 @@ enum Parsed {
 
 fn parse(text: &str) -> Result<Parsed, String> {
     let text = text.trim();
-    let Some(at) = text.find(['<', '>', '=']) else { return Ok(Parsed::Column(text.to_owned())) };
+    let Some(at) = text.find(['<', '>', '=', '*', '+']) else { return Ok(Parsed::Column(text.to_owned())) };
     let column = text[..at].trim().to_owned();
     let right = text[at + 1..].trim();
     match right.strip_prefix('\'').and_then(|right| right.strip_suffix('\'')) {
@@ -43,7 +43,10 @@ impl ExpressionTypes for Tiny {
         let parsed = parse(expression)?;
         let found = columns.iter().find(|(name, _)| name == parsed.column());
         let (_, data_type) = found.ok_or_else(|| format!("no column `{}`", parsed.column()))?;
-        Ok(if matches!(parsed, Parsed::Column(_)) { data_type.clone() } else { DataType::Bool })
+        Ok(match parsed {
+            Parsed::Column(_) | Parsed::Number(_, '*' | '+', _) => data_type.clone(),
+            Parsed::Number(..) | Parsed::Text(..) => DataType::Bool,
+        })
     }
 
     fn references(&self, expression: &str) -> Result<Vec<String>, String> {
@@ -64,6 +67,13 @@ impl Expression for Parsed {
         let truth: BooleanArray = match self {
             Self::Column(_) => return Ok(column.clone()),
             Self::Text(_, wanted) => column.as_string::<i32>().iter().map(|text| Some(text? == wanted)).collect(),
+            Self::Number(_, operator @ ('*' | '+'), by) => {
+                let numbers = arrow::compute::cast(column, &ArrowType::Float64).map_err(|error| error.to_string())?;
+                let computed = |number: f64| if *operator == '*' { number * by } else { number + by };
+                let computed: Float64Array =
+                    numbers.as_primitive::<Float64Type>().iter().map(|number| number.map(computed)).collect();
+                return arrow::compute::cast(&computed, column.data_type()).map_err(|error| error.to_string());
+            }
             Self::Number(_, operator, wanted) => {
                 let numbers = arrow::compute::cast(column, &ArrowType::Float64).map_err(|error| error.to_string())?;
                 let holds = |number: f64| match operator {

@@ -109,7 +109,7 @@ fn a_checkpoint_under_load_has_the_current_rows() {
     let engine = world.start(changed());
     push(&engine, "orders", &change("insert", "ann", 1));
     let waiting = change("insert", "bob", 2).to_string();
-    engine.submit(request("orders", waiting.as_bytes(), None)).expect("taken");
+    let _ = engine.submit(request("orders", waiting.as_bytes(), None)).expect("taken");
     engine.checkpoint().expect("a checkpoint");
     drop(engine);
     world.disk.crash(3);

@@ -2,7 +2,7 @@
 
 use crate::expressions::Tiny;
 use arrow::array::{Array, AsArray, StringArray};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Float64Type, Int64Type};
 use arrow::util::display::array_value_to_string;
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use thalweg_definition::{
 };
 use thalweg_engine::{
     Ack, AppliedManifest, Clock, Components, Engine, EngineError, EngineSettings, FeatureRequest, FeatureResponse,
-    InForce, Input, LoggedBatch, ManualClock, NewManifest, PushRequest, Recovered, ViewRuntime, Wanted,
+    InForce, Input, LoggedBatch, ManualClock, Middleware, NewManifest, PushRequest, Recovered, ViewRuntime, Wanted,
 };
 use thalweg_store::{Disk, FaultyDisk, Metadata};
 
@@ -31,6 +31,7 @@ pub struct World {
     pub metadata: Arc<Metadata>,
     pub clock: Arc<ManualClock>,
     pub settings: EngineSettings,
+    pub middlewares: Vec<Arc<dyn Middleware>>,
     in_force: RefCell<Option<(u64, CheckedManifest)>>,
 }
 
@@ -42,6 +43,7 @@ impl World {
             metadata: Arc::new(Metadata::in_memory().expect("a database in memory")),
             clock: ManualClock::at(NEW_YEAR),
             settings: EngineSettings { log_segment_bytes: 8 << 10, state_segment_bytes: 4 << 10, ..Default::default() },
+            middlewares: vec![],
             in_force: RefCell::new(None),
         }
     }
@@ -53,6 +55,7 @@ impl World {
             metadata: self.metadata.clone(),
             clock: self.clock.clone(),
             expressions: Arc::new(Tiny),
+            middlewares: self.middlewares.clone(),
         };
         let in_force = self.in_force.borrow().clone().map(|(version, checked)| InForce {
             version,
@@ -156,6 +159,7 @@ pub fn source(name: &str) -> Source {
         arrival_time: None,
         dedup: None,
         filter: None,
+        steps: vec![],
         retention: None,
         about: About::default(),
     }
@@ -340,6 +344,13 @@ pub fn everything(engine: &Engine, users: &[&str], as_of: i64) -> Vec<Told> {
 pub fn logged(engine: &Engine) -> Vec<(u64, LoggedBatch)> {
     let records = engine.log_from(1).map(|record| record.expect("a good record"));
     records.map(|record| (record.first_sequence, LoggedBatch::decode(&record.payload).expect("a batch"))).collect()
+}
+
+/// The amounts of the rows in the log, in their order.
+pub fn amounts(engine: &Engine) -> Vec<Option<f64>> {
+    let column = |batch: &LoggedBatch| batch.rows.column_by_name("amount").expect("a column").clone();
+    let columns: Vec<_> = logged(engine).iter().map(|(_, batch)| column(batch)).collect();
+    columns.iter().flat_map(|column| column.as_primitive::<Float64Type>().iter()).collect()
 }
 
 /// Rows at random: late and in time, of a few users.

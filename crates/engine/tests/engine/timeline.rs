@@ -162,6 +162,7 @@ fn every_answer_is_what_had_arrived_before_it() {
         metadata: world.metadata.clone(),
         clock: Arc::new(SystemClock),
         expressions: Arc::new(Tiny),
+        middlewares: vec![],
     };
     let (engine, _) = Engine::open(EngineSettings::default(), components, None).expect("the engine opens");
     let applied = world.apply(&engine, counted());

@@ -27,6 +27,7 @@ pub fn orders() -> Source {
         arrival_time: None,
         dedup: None,
         filter: None,
+        steps: vec![],
         retention: None,
         about: About::default(),
     }
@@ -102,6 +103,7 @@ pub fn checked() -> Arc<CheckedManifest> {
             about: About::default(),
         }],
         training_sets: vec![],
+        direct: vec![],
     };
     let checked = validate(manifest, &BTreeMap::new(), &SqlExpressions::new());
     Arc::new(checked.unwrap_or_else(|error| panic!("{error}")))

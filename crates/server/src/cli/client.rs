@@ -1,11 +1,14 @@
 //! The command line's HTTP client: one kept-alive agent, and errors that say what to do.
 
+use clap::Args;
 use serde_json::Value as Json;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{Method, Request, Response};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const JSON: &str = "application/json";
@@ -15,6 +18,19 @@ pub const ARROW: &str = "application/vnd.apache.arrow.stream";
 pub struct Client {
     agent: Agent,
     url: String,
+    /// As the header has it.
+    authorization: Option<String>,
+}
+
+// What opens the door of a server. (No doc comments here: they would become the help of the commands.)
+#[derive(Args, Default)]
+pub struct Credentials {
+    /// The API key to send; better set in the environment, as other users of the machine can see flags
+    #[arg(long, value_name = "KEY", env = "THALWEG_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// A PEM file with the certificate of the authority to trust, instead of those that browsers trust
+    #[arg(long, value_name = "FILE", env = "THALWEG_CA_CERT")]
+    ca_cert: Option<PathBuf>,
 }
 
 /// What is sent.
@@ -34,17 +50,23 @@ pub struct ClientError {
 }
 
 impl Client {
-    pub fn new(url: &str) -> Result<Self, ClientError> {
+    pub fn new(url: &str, credentials: &Credentials) -> Result<Self, ClientError> {
         let url = url.trim_end_matches('/').to_owned();
-        let Some(rest) = url.strip_prefix("http://") else {
-            let mend = "write one such as http://127.0.0.1:8765 (https goes through a proxy of yours)";
+        let Some(rest) = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) else {
+            let mend = "write one such as http://127.0.0.1:8765, or with https://";
             return Err(ClientError::new("INVALID", format!("`{url}` is not the address of a server: {mend}")));
         };
         let config = Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT_TIMEOUT));
         // A proxy from the environment would look for this machine's loopback on its own.
         let here = ["127.", "localhost", "[::1]"].iter().any(|start| rest.starts_with(start));
         let config = if here { config.proxy(None) } else { config };
-        Ok(Self { agent: config.build().new_agent(), url })
+        let config = match &credentials.ca_cert {
+            Some(path) => config.tls_config(TlsConfig::builder().root_certs(authority(path)?).build()),
+            None => config,
+        };
+        let key = credentials.api_key.as_deref().map(str::trim).filter(|key| !key.is_empty());
+        let authorization = key.map(|key| format!("Bearer {key}"));
+        Ok(Self { agent: config.build().new_agent(), url, authorization })
     }
 
     pub fn url(&self) -> &str {
@@ -89,6 +111,9 @@ impl Client {
             target.push_str(&format!("{name}={}", encode(value)));
         }
         let mut request = Request::builder().method(method).uri(target).header("accept", "*/*");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
         if let Some(body) = body {
             request = request.header("content-type", body.content_type);
             if let Some(key) = body.idempotency_key {
@@ -147,10 +172,31 @@ impl Client {
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => nobody(),
             ureq::Error::ConnectionFailed => nobody(),
             ureq::Error::HostNotFound => format!("there is no host as in {url}: name another with --url"),
+            error if url.starts_with("https://") => {
+                format!("no answer from {url}: {error}; an authority of your own is named with --ca-cert")
+            }
             error => format!("no answer from {url}: {error}"),
         };
         ClientError::new("UNREACHABLE", message)
     }
+}
+
+/// The certificates of a file, to be trusted.
+fn authority(path: &Path) -> Result<RootCerts, ClientError> {
+    let wrong = |why: String| ClientError::new("INVALID", format!("--ca-cert {}: {why}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
+    let certificates: Vec<Certificate<'static>> = items
+        .into_iter()
+        .filter_map(|item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(wrong("there is no certificate in it: name a PEM file".to_owned()));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 /// `file:line: object: rule; mend`.
@@ -185,7 +231,7 @@ impl ClientError {
 
     /// The server asks to wait.
     pub fn is_overload(&self) -> bool {
-        self.code == "OVERLOADED"
+        matches!(self.code.as_str(), "OVERLOADED" | "RATE_LIMITED")
     }
 
     /// It may work the next time.
@@ -211,10 +257,22 @@ mod tests {
 
     #[test]
     fn addresses_and_absent_servers_are_explained() {
-        let error = Client::new("localhost:8765").err().unwrap();
+        let new = |url: &str| Client::new(url, &Credentials::default());
+        let error = new("localhost:8765").err().unwrap();
         assert!(error.to_string().contains("http://127.0.0.1:8765"), "{error}");
+        assert!(new("https://features.example:8765").is_ok());
         // Port 1 of loopback: nobody listens there.
-        let error = Client::new("http://127.0.0.1:1").unwrap().get("/v1/status").unwrap_err();
+        let error = new("http://127.0.0.1:1").unwrap().get("/v1/status").unwrap_err();
         assert!(error.to_string().contains("start one with `thalweg serve`"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused_by_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        std::fs::write(&path, "nothing").unwrap();
+        let credentials = Credentials { ca_cert: Some(path), ..Credentials::default() };
+        let error = Client::new("https://127.0.0.1:8765", &credentials).err().unwrap();
+        assert!(error.to_string().contains("ca.pem: there is no certificate in it"), "{error}");
     }
 }

@@ -1,12 +1,15 @@
 //! The command line: one file per command. Commands that talk to a server do it over HTTP, as any client would.
 
+mod audit;
 mod check;
 mod client;
 mod definitions;
 mod describe;
+mod direct;
 mod get;
 mod infer;
 mod interrupt;
+mod keys;
 mod load;
 mod output;
 mod push;
@@ -63,8 +66,14 @@ enum Command {
     Push(push::PushArguments),
     /// Read the features of an entity
     Get(get::GetArguments),
+    /// Read and write directly written features
+    Feature(direct::FeatureArguments),
     /// Show what is defined: everything, or one source, view or service
     Describe(describe::DescribeArguments),
+    /// Make, list, rotate and revoke API keys
+    Keys(keys::KeysArguments),
+    /// Show who changed what, and who was refused what
+    Audit(audit::AuditArguments),
     /// Show the state of the server
     #[command(after_help = "Examples:\n  thalweg status\n  thalweg status --json --url http://127.0.0.1:8765")]
     Status(AskArguments),
@@ -89,11 +98,13 @@ struct ServerFlag {
     /// The address of the server
     #[arg(long, env = "THALWEG_URL", default_value = "http://127.0.0.1:8765")]
     url: String,
+    #[command(flatten)]
+    credentials: client::Credentials,
 }
 
 impl ServerFlag {
     fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(&self.url)?)
+        Ok(Client::new(&self.url, &self.credentials)?)
     }
 }
 
@@ -178,7 +189,10 @@ fn carry_out(command: Command) -> Outcome {
         Command::Check(arguments) => check::check(&arguments),
         Command::Push(arguments) => push::push(&arguments),
         Command::Get(arguments) => get::get(&arguments),
+        Command::Feature(arguments) => direct::feature(&arguments),
         Command::Describe(arguments) => describe::describe(&arguments),
+        Command::Keys(arguments) => keys::keys(&arguments),
+        Command::Audit(arguments) => audit::audit(&arguments),
         Command::Status(arguments) => describe::status(&arguments),
         Command::Versions(arguments) => describe::versions(&arguments),
         Command::Quarantine(arguments) => quarantine::quarantine(&arguments),

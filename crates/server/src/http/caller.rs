@@ -3,6 +3,7 @@
 use super::App;
 use super::errors::HttpError;
 use crate::session::{Door, Session};
+use crate::telemetry::parent_of;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -15,7 +16,9 @@ impl FromRequestParts<App> for Session {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
         let door = parts.extensions.get::<Door>().copied().unwrap_or(Door::Http);
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        Ok(Session::enter(&app.instance, door, presented(&parts.headers)?, peer)?)
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let parent = text("traceparent").and_then(|said| parent_of(said, text("tracestate")));
+        Ok(Session::enter(&app.instance, door, presented(&parts.headers)?, peer)?.part_of(parent))
     }
 }
 

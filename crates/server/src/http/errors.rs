@@ -9,9 +9,9 @@ use thalweg_engine::EngineError;
 #[derive(Debug)]
 pub struct HttpError {
     status: StatusCode,
-    code: &'static str,
-    message: String,
-    retry_after_ms: Option<u64>,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) retry_after_ms: Option<u64>,
     problems: Option<Box<Json>>,
 }
 

@@ -6,15 +6,16 @@ use super::arrow_response::feature_stream;
 use super::body::{ARROW_STREAM, Content, ReadBody};
 use super::errors::{HttpError, JsonAnswer};
 use super::json::{feature_response, parse_feature_request};
-use crate::session::Session;
+use crate::session::{Operation, Session};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use thalweg_engine::FeatureRequest;
 
 /// Bodies up to here are answered on the spot: a read takes microseconds, a change of threads does as well.
-const SMALL_BODY: usize = 16 << 10;
+pub(super) const SMALL_BODY: usize = 16 << 10;
 
 pub async fn read(
     State(app): State<App>,
@@ -29,29 +30,38 @@ pub async fn read(
     let compressed = headers.contains_key(header::CONTENT_ENCODING);
     let body = app.bodies.read(&headers, body).await?;
     if body.bytes.len() <= SMALL_BODY && !compressed {
-        return answer(&session, content, &query, &body, as_arrow);
+        let request = parsed(&session, content, &query, &body)?;
+        if !session.runtime()?.may_block(&request.wanted) {
+            return answer(&session, request, as_arrow);
+        }
+        return app.blocking(session, move |session| answer(session, request, as_arrow)).await;
     }
-    app.blocking(session, move |session| answer(session, content, &query, &body.decompressed()?, as_arrow)).await
+    app.blocking(session, move |session| {
+        let request = parsed(session, content, &query, &body.decompressed()?)?;
+        answer(session, request, as_arrow)
+    })
+    .await
 }
 
-fn answer(
+fn parsed(
     session: &Session,
     content: Content,
     query: &ReadQuery,
     body: &ReadBody,
-    as_arrow: bool,
-) -> Result<Response, HttpError> {
+) -> Result<FeatureRequest, HttpError> {
     let runtime = session.runtime()?;
-    let request = match content {
+    match content {
         Content::Json => {
             query.check_empty()?;
-            parse_feature_request(&runtime, &body.bytes)?
+            Ok(parse_feature_request(&runtime, &body.bytes)
+                .inspect_err(|error| session.unreadable(Operation::Read, error))?)
         }
-        Content::Arrow => arrow_feature_request(&runtime, query, body.arrow()?)?,
-        Content::Lines => {
-            return Err(HttpError::unsupported(format!("this route reads application/json and {ARROW_STREAM}")));
-        }
-    };
+        Content::Arrow => arrow_feature_request(&runtime, query, body.arrow()?),
+        Content::Lines => Err(HttpError::unsupported(format!("this route reads application/json and {ARROW_STREAM}"))),
+    }
+}
+
+fn answer(session: &Session, request: FeatureRequest, as_arrow: bool) -> Result<Response, HttpError> {
     let response = session.read(request)?;
     if as_arrow {
         let bytes = feature_stream(&response).map_err(|error| HttpError::internal(error.to_string()))?;

@@ -11,3 +11,4 @@ mod write;
 pub use read::parse_feature_request;
 pub(crate) use read::{expected, point_in_time, unexpected};
 pub use write::feature_response;
+pub(crate) use write::{plain_text, separate, write_text, write_value};

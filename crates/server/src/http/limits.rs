@@ -10,10 +10,6 @@ pub const BODY_PAUSE: Duration = Duration::from_secs(30);
 pub const BODY_TIME: Duration = Duration::from_secs(600);
 /// How long a client that met full memory is asked to wait.
 pub const RETRY_AFTER_MS: u64 = 500;
-/// Connections open at one time; later ones wait to be accepted.
-pub const MAX_CONNECTIONS: usize = 4096;
-/// How long a connection may go without a byte in either direction.
-pub const CONNECTION_PAUSE: Duration = Duration::from_secs(1800);
 /// How long requests under way may take to finish after the signal to stop.
 pub const DRAIN_TIME: Duration = Duration::from_secs(20);
 /// Chunks of a streamed answer that wait for the client.

@@ -9,14 +9,19 @@
 mod admin;
 mod arrow_request;
 mod arrow_response;
+mod audit;
 mod background;
 mod body;
 mod caller;
+mod direct;
 mod errors;
+mod feast;
 mod features;
 pub mod json;
+mod keys;
 mod limits;
 mod manifests;
+mod metrics;
 mod serve;
 mod sources;
 mod stream;
@@ -26,15 +31,17 @@ mod watch;
 use crate::instance::Instance;
 use crate::session::Session;
 use axum::Router;
-use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
 use body::BodyBudget;
 use errors::{HttpError, JsonAnswer};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use arrow_response::feature_stream;
 pub use background::BackgroundServer;
-pub use serve::{listen, serve, stop_signal};
+pub use serve::{serve, stop_signal};
 pub use sources::quarantined;
 
 /// What every handler has at hand.
@@ -48,13 +55,15 @@ struct App {
 const ROUTES: &str = "POST /v1/sources/{name}/events, POST /v1/features, POST /v1/training-sets, \
     GET|DELETE /v1/training-sets/{id}, GET /v1/training-sets/{id}/data, POST /v1/plan, POST /v1/apply, \
     GET /v1/manifest, GET /v1/manifests/{version}, GET /v1/sources/{name}, GET /v1/sources/{name}/quarantine, \
-    POST /v1/sources/{name}/quarantine/replay, GET /v1/views/{name}, POST /v1/check, POST /v1/flush, GET /v1/status, \
+    POST /v1/sources/{name}/quarantine/replay, GET /v1/views/{name}, POST /v1/check, POST /v1/flush, GET /v1/status, GET|POST /v1/keys, \
+    DELETE /v1/keys/{id}, POST /v1/keys/{id}/rotate, GET /v1/audit, \
+    POST /get-online-features, POST /push, POST /write-to-online-store, GET /health, GET /v1/direct, \
+    GET /v1/direct/{selector}, POST /v1/direct/{selector}/get|set|append|incr|update, GET /metrics, GET /v1/objectives, \
     GET /healthz, GET /readyz";
 
 /// Everything that can be asked over HTTP.
 pub fn router(instance: Arc<Instance>) -> Router {
     let settings = instance.settings();
-    let loopback_only = !settings.insecure_listen;
     let app = App { bodies: BodyBudget::new(settings.max_body.bytes()), instance: instance.clone() };
     let router = Router::new()
         .route("/v1/sources", get(sources::list))
@@ -75,18 +84,31 @@ pub fn router(instance: Arc<Instance>) -> Router {
         .route("/v1/check", post(admin::check))
         .route("/v1/flush", post(admin::flush))
         .route("/v1/status", get(admin::status))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/keys/{id}/rotate", post(keys::rotate))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/objectives", get(metrics::objectives))
+        .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(admin::healthy))
         .route("/readyz", get(admin::ready))
+        .merge(feast::routes())
+        .merge(direct::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(app);
+        .with_state(app)
+        .merge(crate::grpc::router(instance.clone()));
     let router = router.layer(CatchPanicLayer::custom(errors::panicked));
-    let router = if loopback_only { router.layer(from_fn(watch::only_from_here)) } else { router };
+    let router = router.layer(from_fn_with_state(instance, watch::only_from_here));
     router.layer(from_fn(watch::observe))
 }
 
-async fn no_route(request: axum::extract::Request) -> HttpError {
-    HttpError::not_found(format!("there is no route {}; there are: {ROUTES}", request.uri().path()))
+async fn no_route(request: axum::extract::Request) -> Response {
+    let path = request.uri().path();
+    if let Some(answer) = crate::grpc::no_service(path) {
+        return answer;
+    }
+    HttpError::not_found(format!("there is no route {path}; there are: {ROUTES}")).into_response()
 }
 
 async fn wrong_method(request: axum::extract::Request) -> HttpError {

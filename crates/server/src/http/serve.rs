@@ -1,48 +1,45 @@
-//! From a listening socket to a clean end: bounded connections, a signal to stop, requests finished, all durable.
+//! From listening sockets to a clean end: every door is served, told to stop, and finishes what is under way.
 
-use super::limits::{CONNECTION_PAUSE, DRAIN_TIME, MAX_CONNECTIONS};
+use super::limits::DRAIN_TIME;
 use super::router;
 use crate::error::ServerError;
 use crate::instance::Instance;
-use crate::settings::Settings;
-use axum::serve::Listener;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::pin::Pin;
+use crate::listening::{Listening, Sockets};
+use axum::serve::ListenerExt;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
 
-/// A socket at the address of the settings. Beyond this machine only where that was asked for by name.
-pub fn listen(settings: &Settings) -> Result<std::net::TcpListener, ServerError> {
-    let (host, port) = (settings.host.as_str(), settings.port);
-    let invalid = |why: String| ServerError::Invalid(format!("cannot listen at {host}:{port}: {why}"));
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let addresses: Vec<SocketAddr> = match bare.parse::<IpAddr>() {
-        Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => (bare, port).to_socket_addrs().map_err(|error| invalid(error.to_string()))?.collect(),
-    };
-    if !settings.insecure_listen && addresses.iter().any(|address| !address.ip().is_loopback()) {
-        return Err(invalid(
-            "other machines would reach it, and there is no authentication yet: use 127.0.0.1, or say --insecure-listen"
-                .to_owned(),
-        ));
-    }
-    let listener = std::net::TcpListener::bind(addresses.as_slice()).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => invalid("the port is taken: stop what is there, or name another --port".to_owned()),
-        _ => invalid(error.to_string()),
-    })?;
-    listener.set_nonblocking(true).map_err(|error| invalid(error.to_string()))?;
-    Ok(listener)
-}
-
-/// Answers requests until `shutdown` completes; then finishes those under way, and closes the instance.
+/// Serves every door until `stopping` says true, or its sender is gone; then finishes what is under way. The instance
+/// goes on.
 pub async fn serve(
     instance: Arc<Instance>,
-    listener: TcpListener,
+    sockets: Sockets,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), ServerError> {
+    let listening = sockets.http.listen()?;
+    let redis = match sockets.redis {
+        Some(bound) => Some(tokio::spawn(crate::resp::serve(instance.clone(), bound.listen()?, stopping.clone()))),
+        None => None,
+    };
+    let stop = async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let outcome = serve_http(instance, listening, stop).await;
+    if let Some(mut redis) = redis
+        && timeout(DRAIN_TIME, &mut redis).await.is_err()
+    {
+        tracing::warn!("connections of the Redis protocol that are still busy are cut off");
+        redis.abort();
+    }
+    outcome
+}
+
+/// Answers HTTP requests, and gRPC on the same port, until `shutdown` completes; then finishes those under way.
+async fn serve_http(
+    instance: Arc<Instance>,
+    listener: Listening,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let (tell, told) = oneshot::channel();
@@ -50,9 +47,9 @@ pub async fn serve(
         shutdown.await;
         let _ = tell.send(());
     };
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let listener = Bounded { listener, connections };
-    let serving = axum::serve(listener, router(instance.clone())).with_graceful_shutdown(stop);
+    // Wrapped, the listener hands the peer's address on to the handlers.
+    let service = router(instance).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener.tap_io(|_| {}), service).with_graceful_shutdown(stop);
     let overtime = async {
         match told.await {
             Ok(()) => sleep(DRAIN_TIME).await,
@@ -66,8 +63,6 @@ pub async fn serve(
             Ok(())
         }
     };
-    let closing = tokio::task::spawn_blocking(move || instance.close());
-    closing.await.map_err(|_| ServerError::Internal("closing failed; the log says why".to_owned()))?;
     outcome.map_err(|error| ServerError::Internal(format!("the listening socket failed: {error}")))
 }
 
@@ -88,98 +83,4 @@ pub async fn stop_signal() {
         interrupt.recv().await;
         std::process::exit(130);
     });
-}
-
-/// Accepts no more connections at a time than there are permits.
-struct Bounded {
-    listener: TcpListener,
-    connections: Arc<Semaphore>,
-}
-
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let permit = self.connections.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        let _ = stream.set_nodelay(true);
-        (Connection { stream, idle: Box::pin(sleep(CONNECTION_PAUSE)), _permit: permit }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that ends when nothing moves on it for too long, whichever side is slow.
-struct Connection {
-    stream: TcpStream,
-    idle: Pin<Box<Sleep>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    fn moved(&mut self) {
-        self.idle.as_mut().reset(Instant::now() + CONNECTION_PAUSE);
-    }
-
-    fn waited<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.idle.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Pending => self.waited(context),
-            done => {
-                self.moved();
-                done
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(context, bytes) {
-            Poll::Pending => self.waited(context),
-            done => {
-                self.moved();
-                done
-            }
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(context, parts) {
-            Poll::Pending => self.waited(context),
-            done => {
-                self.moved();
-                done
-            }
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }

@@ -47,7 +47,7 @@ pub async fn push(
     .await
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(key) if !key.is_empty() => Ok(Some(key.to_owned())),

@@ -1,14 +1,15 @@
-//! What surrounds every request: its identifier, its line in the log, and, while there is no authentication, that it
+//! What surrounds every request: its identifier, its line in the log, and, while no API keys are asked for, that it
 //! comes from this machine on purpose.
 
 use super::errors::HttpError;
 use super::limits::REQUEST_ID_BYTES;
-use axum::extract::Request;
+use crate::instance::Instance;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,7 +36,11 @@ pub async fn observe(request: Request, next: Next) -> Response {
 
 /// Asked so often that a line each would cost more than the answer.
 fn is_frequent(path: &str) -> bool {
-    path == "/v1/features" || path.ends_with("/events") || path == "/healthz" || path == "/readyz"
+    let frequent = ["/v1/features", "/healthz", "/readyz", "/metrics", "/get-online-features", "/push"];
+    frequent.contains(&path)
+        || path.ends_with("/events")
+        || path.starts_with("/v1/direct/")
+        || path.starts_with("/thalweg.")
 }
 
 /// The caller's, or a new one: the time at which the process first needed one, and a counter.
@@ -51,26 +56,31 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     HeaderValue::from_str(&id).expect("hexadecimal digits make a header")
 }
 
-/// Refuses what a web page of another site sends through a browser on this machine: listening on loopback does not
-/// keep that out, and there is no authentication that would.
-pub async fn only_from_here(request: Request, next: Next) -> Response {
-    match foreign(request.headers()) {
+/// Refuses what a web page of another site sends through a browser on this machine, as long as no API keys are asked
+/// for: listening on loopback does not keep that out. A page has no key; so where one is asked for, this is not needed.
+pub async fn only_from_here(State(instance): State<Arc<Instance>>, request: Request, next: Next) -> Response {
+    if instance.settings().insecure_listen || instance.access().is_keyed() {
+        return next.run(request).await;
+    }
+    // HTTP/2 names the host in the address.
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    match foreign(authority, request.headers()) {
         None => next.run(request).await,
         Some(name) => HttpError::forbidden(format!(
-            "`{name}` is not an address of this machine, and this server takes no other: \
-             start it with --insecure-listen if that is what you want"
+            "`{name}` is not an address of this machine, and this server takes no other as long as it has no API keys: \
+             make one with `thalweg keys create`, or start it with --insecure-listen"
         ))
         .into_response(),
     }
 }
 
 /// The host or origin that is not this machine.
-fn foreign(headers: &HeaderMap) -> Option<String> {
+fn foreign(authority: Option<&str>, headers: &HeaderMap) -> Option<String> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
     let host = text(header::HOST);
     let origin = text(header::ORIGIN);
     let origin_host = origin.as_deref().map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
-    let mut named = host.as_deref().into_iter().chain(origin_host);
+    let mut named = host.as_deref().into_iter().chain(origin_host).chain(authority);
     named.find(|host| !is_loopback(host)).map(str::to_owned)
 }
 
@@ -96,6 +106,7 @@ mod tests {
             }
             headers
         };
+        let foreign = |headers: &HeaderMap| super::foreign(None, headers);
         assert_eq!(foreign(&HeaderMap::new()), None);
         assert_eq!(foreign(&headers("127.0.0.1:8765", "")), None);
         assert_eq!(foreign(&headers("localhost:8765", "http://localhost:8765")), None);
@@ -104,5 +115,6 @@ mod tests {
         assert_eq!(foreign(&headers("127.0.0.1:8765", "null")).as_deref(), Some("null"));
         // A name that was made to point here.
         assert_eq!(foreign(&headers("evil.example:8765", "")).as_deref(), Some("evil.example:8765"));
+        assert_eq!(super::foreign(Some("evil.example"), &HeaderMap::new()).as_deref(), Some("evil.example"));
     }
 }

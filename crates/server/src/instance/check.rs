@@ -22,11 +22,14 @@ pub struct CheckOptions {
     pub limit_samples: usize,
     /// Only this service's answers.
     pub service: Option<String>,
+    /// Only answers recorded since then.
+    #[serde(skip)]
+    pub since: Option<std::time::SystemTime>,
 }
 
 impl Default for CheckOptions {
     fn default() -> Self {
-        Self { limit_samples: 20, service: None }
+        Self { limit_samples: 20, service: None, since: None }
     }
 }
 
@@ -75,7 +78,7 @@ impl Instance {
                 continue;
             }
             let mut batches = Vec::new();
-            for file in files {
+            for file in files.into_iter().filter(|file| changed_since(file, options.since)) {
                 batches.extend(thalweg_lake::read_parquet(&file)?.1);
                 if batches.iter().map(RecordBatch::num_rows).sum::<usize>() >= ROWS_AT_ONCE {
                     self.check_answers(&service, &hash, std::mem::take(&mut batches), until, options, &mut report)?;
@@ -291,4 +294,13 @@ fn listed(directory: &Path) -> Result<Vec<PathBuf>, ServerError> {
 
 fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Where the disk does not tell, the file is checked again.
+fn changed_since(file: &Path, since: Option<std::time::SystemTime>) -> bool {
+    let Some(since) = since else { return true };
+    match std::fs::metadata(file).and_then(|facts| facts.modified()) {
+        Ok(changed) => changed >= since,
+        Err(_) => true,
+    }
 }

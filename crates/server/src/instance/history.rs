@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondT
 use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 use thalweg_definition::Source;
 use thalweg_engine::{ARRIVAL, BATCH_RECORD, EngineError, LoggedBatch, RowLife, Runtime, SEQUENCE, ViewRuntime};
 use thalweg_lake::ReadRequest;
@@ -37,12 +38,18 @@ impl Instance {
     /// Brings everything that is durable now into history; returns the first sequence that is not.
     pub fn write_history(&self) -> Result<u64, ServerError> {
         let mut positions = self.positions.lock();
-        let until = self.engine.applied_until();
-        let Ok(runtime) = self.engine.runtime() else { return Ok(until) };
-        self.find_positions(&runtime, &mut positions)?;
+        let (until, ledgers) = self.engine.ledgers();
+        self.write_history_until(until, &mut positions)?;
+        self.telemetry.history.reached(until, &ledgers);
+        Ok(until)
+    }
+
+    fn write_history_until(&self, until: u64, positions: &mut HistoryPositions) -> Result<(), ServerError> {
+        let Ok(runtime) = self.engine.runtime() else { return Ok(()) };
+        self.find_positions(&runtime, positions)?;
         let from = positions.least(&runtime).unwrap_or(until);
         if from >= until {
-            return Ok(until);
+            return Ok(());
         }
         let mut gathered = Gathered::default();
         for record in self.engine.log_from(from) {
@@ -58,11 +65,10 @@ impl Instance {
                 gathered.add(source, with_sequences(&batch.rows, record.first_sequence)?);
             }
             if gathered.rows >= COMMIT_ROWS {
-                self.commit_history(&runtime, &mut positions, &mut gathered, end)?;
+                self.commit_history(&runtime, positions, &mut gathered, end)?;
             }
         }
-        self.commit_history(&runtime, &mut positions, &mut gathered, until)?;
-        Ok(until)
+        self.commit_history(&runtime, positions, &mut gathered, until)
     }
 
     fn find_positions(&self, runtime: &Runtime, positions: &mut HistoryPositions) -> Result<(), ServerError> {
@@ -87,6 +93,7 @@ impl Instance {
             let sort_by = sort_columns(runtime, definition);
             let outcome = self.block_on(self.history.append(definition, batches, until, &sort_by))?;
             tracing::debug!(source, rows = outcome.rows, version = outcome.version, "history");
+            self.telemetry.history.committed(outcome.rows);
             let commits = positions.commits.entry(source.clone()).or_default();
             *commits += 1;
             if *commits >= COMMITS_BEFORE_COMPACTION {
@@ -122,15 +129,23 @@ impl Instance {
 
     /// A checkpoint, what is past retention removed, memory kept in its budget, and the log cut.
     pub(super) fn checkpoint_and_tidy(&self) -> Result<(), ServerError> {
-        self.engine.tidy()?;
-        let outcome = self.engine.checkpoint()?;
-        tracing::debug!(id = outcome.id, entities = outcome.entities, bytes = outcome.bytes, "checkpoint");
+        self.checkpoint()?;
         let history = match self.engine.runtime() {
             Ok(runtime) => self.positions.lock().least(&runtime).unwrap_or(1),
             Err(_) => 1,
         };
         let keep_since = self.engine.wall().saturating_sub(self.settings.log_retention_age.micros());
         self.engine.truncate_log(history, self.settings.log_retention_bytes.bytes(), keep_since)?;
+        Ok(())
+    }
+
+    /// What is past retention removed, memory kept in its budget, and a checkpoint.
+    pub(super) fn checkpoint(&self) -> Result<(), ServerError> {
+        self.engine.tidy()?;
+        let began = Instant::now();
+        let outcome = self.engine.checkpoint()?;
+        self.telemetry.checkpoints.written(began.elapsed());
+        tracing::debug!(id = outcome.id, entities = outcome.entities, bytes = outcome.bytes, "checkpoint");
         Ok(())
     }
 

@@ -10,6 +10,8 @@
 
 mod check;
 mod definitions;
+pub(crate) mod direct;
+mod fetch;
 mod history;
 mod served;
 mod status;
@@ -20,6 +22,8 @@ use crate::access::Access;
 use crate::error::ServerError;
 use crate::settings::{Clock as ClockSetting, Settings};
 use crate::telemetry::Telemetry;
+use direct::DirectWrites;
+use fetch::RequestTimeSource;
 use history::HistoryPositions;
 use parking_lot::Mutex;
 use served::ServedLog;
@@ -28,7 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use thalweg_engine::{
-    Ack, ClockMode, Components, Engine, EngineSettings, FeatureRequest, FeatureResponse, PushRequest, SystemClock,
+    Ack, ClockMode, Components, Engine, EngineSettings, FeatureRequest, FeatureResponse, Middleware, PushRequest,
+    SystemClock,
 };
 use thalweg_lake::{History, SqlExpressions};
 use thalweg_store::{Metadata, RealDisk};
@@ -36,6 +41,8 @@ use training::Job;
 
 pub use check::{CheckOptions, CheckReport, Mismatch};
 pub use definitions::PlanOutcome;
+pub use direct::{DirectAck, DirectAnswer, DirectDescriptor, DirectKey, DirectOperation, DirectValue, DirectWrite};
+pub use fetch::FetchCounts;
 pub use training::{JobStatus, Spine, TrainingSetRequest};
 
 pub struct Instance {
@@ -49,6 +56,8 @@ pub struct Instance {
     served: ServedLog,
     access: Access,
     telemetry: Telemetry,
+    direct: DirectWrites,
+    fetches: Arc<RequestTimeSource>,
     jobs: Mutex<HashMap<String, Arc<Job>>>,
     /// One manifest is applied at a time.
     applying: Mutex<()>,
@@ -62,6 +71,12 @@ pub struct Instance {
 impl Instance {
     /// Opens the data directory, recovers what was acknowledged, and starts the background tasks.
     pub fn open(settings: Settings) -> Result<Arc<Self>, ServerError> {
+        Self::open_with(settings, Vec::new())
+    }
+
+    /// Opens it with middlewares, which take part in every push and read that concerns them, whichever door it comes
+    /// through.
+    pub fn open_with(settings: Settings, mut middlewares: Vec<Arc<dyn Middleware>>) -> Result<Arc<Self>, ServerError> {
         let data = std::path::absolute(&settings.data)
             .map_err(|error| ServerError::Invalid(format!("data directory: {error}")))?;
         let settings = Settings { data, ..settings };
@@ -71,12 +86,15 @@ impl Instance {
         let expressions = Arc::new(SqlExpressions::new());
         let metadata = Arc::new(Metadata::open(&settings.data.join("metadata.sqlite"))?);
         let in_force = definitions::in_force(&metadata, &expressions)?;
+        let fetches = RequestTimeSource::new();
+        middlewares.push(fetches.clone());
         let components = Components {
             disk: Arc::new(RealDisk),
             directory: settings.data.clone(),
             metadata,
             clock: Arc::new(SystemClock),
             expressions: expressions.clone(),
+            middlewares,
         };
         let (engine, recovered) = Engine::open(engine_settings(&settings), components, in_force)?;
         for warning in &recovered.warnings {
@@ -98,6 +116,7 @@ impl Instance {
         let root = settings.history.clone().unwrap_or_else(|| settings.data.join("history").display().to_string());
         let options = settings.history_options.clone().into_iter().collect();
         let history = History::open(&root, options)?;
+        let access = Access::open(&settings, engine.metadata().clone())?;
         let instance = Arc::new(Self {
             served: ServedLog::new(settings.data.join("served")),
             settings,
@@ -106,8 +125,10 @@ impl Instance {
             expressions,
             tokio,
             positions: Mutex::default(),
-            access: Access::default(),
+            access,
             telemetry: Telemetry::default(),
+            direct: DirectWrites::default(),
+            fetches,
             jobs: Mutex::default(),
             applying: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -115,6 +136,7 @@ impl Instance {
             threads: Mutex::default(),
             _lock: lock,
         });
+        instance.fetches.attach(&instance);
         instance.start_tasks();
         instance.build_views(recovered.to_build, recovered.build_until)?;
         Ok(instance)
@@ -138,8 +160,15 @@ impl Instance {
 
     /// Takes a push; returns when its rows are durable and visible. Blocks.
     pub fn push(&self, request: PushRequest<'_>) -> Result<Ack, ServerError> {
+        self.push_queued(request, || ())
+    }
+
+    /// As `push`; `queued` is called as soon as the rows have their places in the log. Blocks.
+    pub fn push_queued(&self, request: PushRequest<'_>, queued: impl FnOnce()) -> Result<Ack, ServerError> {
         // The committer is woken by the queue.
-        Ok(self.engine.submit(request)?.wait()?)
+        let ticket = self.engine.submit(request)?;
+        queued();
+        Ok(ticket.wait()?)
     }
 
     /// Pushes the quarantined rows of a source again. Blocks.
@@ -147,12 +176,19 @@ impl Instance {
         Ok(self.engine.replay_quarantine(source)?)
     }
 
-    /// Answers a read, and records it where the service says so.
+    /// Answers a read, and records it where the service says so, as it was before middlewares shape it. May block
+    /// where [`Runtime::may_block`](thalweg_engine::Runtime::may_block) says so.
     pub fn read(&self, request: FeatureRequest) -> Result<FeatureResponse, ServerError> {
-        let response = self.engine.read_features(request)?;
+        let mut response = self.engine.read_features(request)?;
         let sample = self.settings.serve_log.unwrap_or(response.log_sample);
         self.served.record(&response, sample);
+        self.engine.finish_read(&mut response)?;
         Ok(response)
+    }
+
+    /// What became of the values that reads had to fetch.
+    pub fn fetch_counts(&self) -> FetchCounts {
+        self.fetches.counts()
     }
 
     /// Whether reads can be answered; otherwise why not.
@@ -182,9 +218,7 @@ impl Instance {
     pub fn flush(&self) -> Result<(), ServerError> {
         self.served.flush()?;
         self.write_history()?;
-        self.engine.tidy()?;
-        self.engine.checkpoint()?;
-        Ok(())
+        self.checkpoint()
     }
 
     /// Stops the tasks, and leaves everything durable. Calling it again does nothing.
@@ -192,6 +226,8 @@ impl Instance {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        // Flights still need the committer.
+        self.fetches.stop();
         self.stopping.store(true, Ordering::Release);
         for job in self.jobs.lock().values() {
             job.cancel();

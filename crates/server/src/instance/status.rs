@@ -2,9 +2,12 @@
 
 use super::Instance;
 use crate::error::ServerError;
+use crate::telemetry::{Objective, Reading, Standing, Targets, scrape};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use thalweg_engine::literal::timestamp_text;
+use thalweg_engine::{Ledger, ViewRuntime};
 
 impl Instance {
     pub fn status(&self) -> Value {
@@ -101,4 +104,66 @@ impl Instance {
             "features": features,
         }))
     }
+
+    /// The metrics of a scrape, in the OpenMetrics text form.
+    pub fn metrics(&self) -> Result<String, ServerError> {
+        let page = scrape(self, &self.standings());
+        page.openmetrics().map_err(|error| ServerError::Internal(format!("the metrics have no text form: {error}")))
+    }
+
+    /// How the objectives stand: target, measured, samples, state, since.
+    pub fn objectives(&self) -> Value {
+        let window = self.settings.objective_window.to_string();
+        let objectives: Vec<Value> = self.standings().iter().map(Standing::json).collect();
+        json!({"window": window, "objectives": objectives})
+    }
+
+    /// Answers that were not recorded for the check, because too many came at once.
+    pub(crate) fn unrecorded_answers(&self) -> u64 {
+        self.served.unrecorded.load(Ordering::Relaxed)
+    }
+
+    /// Measures the objectives, and says how they stand.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let settings = &self.settings;
+        let targets = Targets {
+            availability: settings.objective_availability,
+            latency_p99: settings.objective_latency_p99.duration().as_secs_f64(),
+            freshness: settings.objective_freshness.duration().as_secs_f64(),
+            agreement: settings.objective_agreement,
+            window: settings.objective_window.duration(),
+        };
+        self.telemetry.measure(&targets, self.fresh_views(), self.engine.wall())
+    }
+
+    /// The views that declare how fresh they are to be, and the age of their newest event.
+    fn fresh_views(&self) -> Vec<Reading> {
+        let Ok(runtime) = self.engine.runtime() else { return Vec::new() };
+        let declared: Vec<(&ViewRuntime, i64)> =
+            runtime.views.values().filter_map(|view| Some((&**view, view.definition.freshness?.micros()))).collect();
+        if declared.is_empty() {
+            return Vec::new();
+        }
+        let (_, ledgers) = self.engine.ledgers();
+        let now = self.engine.now();
+        let seconds = |micros: i64| micros as f64 / 1e6;
+        declared
+            .into_iter()
+            .map(|(view, freshness)| {
+                let newest = newest_event(view, &ledgers);
+                Reading {
+                    objective: Objective::Freshness,
+                    view: Some(view.definition.name.clone()),
+                    target: seconds(freshness),
+                    measured: newest.map(|newest| seconds(now.saturating_sub(newest).max(0))),
+                    samples: newest.map_or(0, |_| 1),
+                }
+            })
+            .collect()
+    }
+}
+
+/// The newest event of the sources that feed a view.
+fn newest_event(view: &ViewRuntime, ledgers: &HashMap<String, Ledger>) -> Option<i64> {
+    view.definition.sources.iter().filter_map(|source| ledgers.get(source)?.newest_event_time).max()
 }

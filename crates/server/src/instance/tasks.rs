@@ -1,11 +1,22 @@
 //! The background tasks. Each has one life cycle: tick, work, stop when told.
 
-use super::Instance;
+use super::{CheckOptions, Instance};
+use crate::error::ServerError;
+use crate::telemetry::{Alerts, Task, deliver};
+use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often a task looks whether it is told to stop.
 const TICK: Duration = Duration::from_millis(50);
+/// How often objectives are measured, unless their window is short.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// How often at most.
+const MEASURE_AT_MOST: Duration = Duration::from_millis(250);
+/// Measurements in a window, at least.
+const MEASUREMENTS: u32 = 60;
+/// Files of recorded answers may seem this much older than they are.
+const CLOCK_GRAIN: Duration = Duration::from_secs(1);
 
 impl Instance {
     pub(super) fn start_tasks(self: &Arc<Self>) {
@@ -22,7 +33,7 @@ impl Instance {
         self.periodically("thalweg-history", move |instance, since| {
             let waiting = instance.rows_outside_history();
             if waiting > 0 && (since >= every || waiting >= rows) {
-                report("history", instance.write_history().map(|_| ()));
+                instance.report(Task::History, instance.write_history().map(|_| ()));
                 return true;
             }
             false
@@ -32,11 +43,65 @@ impl Instance {
             if since < every {
                 return false;
             }
-            report("checkpoint", instance.checkpoint_and_tidy());
+            instance.report(Task::Checkpoint, instance.checkpoint_and_tidy());
             true
         });
         self.periodically("thalweg-served", move |instance, _| {
-            report("serving log", instance.served.flush_if_large());
+            instance.report(Task::ServingLog, instance.served.flush_if_large());
+            true
+        });
+        self.start_objectives();
+        self.start_agreement();
+    }
+
+    /// Measures the objectives, and tells the webhook of breaches and recoveries.
+    fn start_objectives(self: &Arc<Self>) {
+        let alerts = self.settings.alert_webhook.clone().map(|url| self.start_alerts(url));
+        let window = self.settings.objective_window.duration();
+        let every = (window / MEASUREMENTS).clamp(MEASURE_AT_MOST, MEASURE_EVERY);
+        self.periodically("thalweg-objectives", move |instance, since| {
+            if since < every {
+                return false;
+            }
+            let standings = instance.standings();
+            if let Some(alerts) = &alerts {
+                for standing in instance.telemetry.due_alerts(&standings) {
+                    alerts.tell(&standing, instance.engine.wall(), &instance.telemetry.alerts);
+                }
+            }
+            true
+        });
+    }
+
+    /// Starts the sender of alerts.
+    fn start_alerts(self: &Arc<Self>, url: String) -> Alerts {
+        let (alerts, queue) = Alerts::open(format!("{}:{}", self.settings.host, self.settings.port));
+        let (instance, counts) = (Arc::downgrade(self), self.telemetry.alerts.clone());
+        let stopping = move || instance.upgrade().is_none_or(|instance| instance.is_stopping());
+        self.spawn("thalweg-alerts", move || deliver(&url, &queue, &counts, stopping));
+        alerts
+    }
+
+    /// Checks, from time to time, what was answered since the time before.
+    fn start_agreement(self: &Arc<Self>) {
+        let Some(every) = self.settings.agreement_interval.map(|interval| interval.duration()) else { return };
+        let checked_until = Mutex::new(SystemTime::now());
+        self.periodically("thalweg-agreement", move |instance, since| {
+            if since < every {
+                return false;
+            }
+            let began = SystemTime::now();
+            let mut until = checked_until.lock();
+            let options = CheckOptions { since: until.checked_sub(CLOCK_GRAIN), ..CheckOptions::default() };
+            let outcome = instance.check(&options).map(|report| {
+                *until = began;
+                instance.telemetry.checked(report.compared, report.mismatches);
+                if report.mismatches > 0 {
+                    let (mismatches, compared) = (report.mismatches, report.compared);
+                    tracing::error!(mismatches, compared, "answers differ from history: `thalweg check` shows them");
+                }
+            });
+            instance.report(Task::Agreement, outcome);
             true
         });
     }
@@ -66,10 +131,11 @@ impl Instance {
             Err(error) => tracing::error!("cannot start task {name}: {error}"),
         }
     }
-}
 
-fn report(task: &str, outcome: Result<(), crate::error::ServerError>) {
-    if let Err(error) = outcome {
-        tracing::error!(task, "{error}; it will be tried again");
+    fn report(&self, task: Task, outcome: Result<(), ServerError>) {
+        if let Err(error) = outcome {
+            self.telemetry.task_failed(task);
+            tracing::error!(task = task.name(), "{error}; it will be tried again");
+        }
     }
 }

@@ -5,11 +5,15 @@
 //! bytes ─▶ door (protocol) ─▶ Session: authenticate ─▶ authorize ─▶ [work on the Instance] ─▶ counted, audited
 //! ```
 
+mod direct;
+mod keys;
 mod operation;
+mod watching;
 
 use crate::access::{Caller, Reach};
 use crate::error::ServerError;
 use crate::instance::{CheckOptions, CheckReport, Instance, JobStatus, PlanOutcome, Spine, TrainingSetRequest};
+use crate::telemetry::{self, Parent};
 use serde_json::Value as Json;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,6 +30,8 @@ pub struct Session {
     instance: Arc<Instance>,
     door: Door,
     caller: Caller,
+    /// What the request is a part of, where the caller said so.
+    parent: Option<Parent>,
 }
 
 impl Session {
@@ -36,8 +42,15 @@ impl Session {
         presented: Option<&str>,
         peer: Option<IpAddr>,
     ) -> Result<Self, ServerError> {
-        let caller = instance.access().authenticate(door, presented, peer)?;
-        Ok(Self { instance: instance.clone(), door, caller })
+        let caller = instance.access().authenticate(door, presented, peer);
+        let caller = caller.inspect_err(|error| instance.telemetry().refused(door, error.code()))?;
+        Ok(Self { instance: instance.clone(), door, caller, parent: None })
+    }
+
+    /// Makes its requests a part of what the caller is doing.
+    pub(crate) fn part_of(mut self, parent: Option<Parent>) -> Self {
+        self.parent = parent;
+        self
     }
 
     pub fn door(&self) -> Door {
@@ -62,15 +75,28 @@ impl Session {
         };
         let reach = reach_of(&runtime, &request.wanted);
         let values = |response: &FeatureResponse| (response.rows * response.results.len()) as u64;
-        self.perform(Operation::Read, &object, reach, values, || self.instance.read(request))
+        let response = self.perform(Operation::Read, &object, reach, values, || self.instance.read(request))?;
+        self.instance.telemetry().answered(&response);
+        Ok(response)
     }
 
     /// Takes rows; returns when they are durable and visible. Blocks.
     pub fn push(&self, request: PushRequest<'_>) -> Result<Ack, ServerError> {
+        self.push_queued(request, || ())
+    }
+
+    /// As `push`; `queued` is called as soon as the rows have their places in the log. Blocks.
+    pub fn push_queued(&self, request: PushRequest<'_>, queued: impl FnOnce()) -> Result<Ack, ServerError> {
         let runtime = self.runtime()?;
         let source = request.source.to_owned();
         let reach = reach_of_source(&runtime, &source);
-        self.perform(Operation::Push, &source, reach, |ack: &Ack| ack.read, || self.instance.push(request))
+        self.perform(
+            Operation::Push,
+            &source,
+            reach,
+            |ack: &Ack| ack.read,
+            || self.instance.push_queued(request, queued),
+        )
     }
 
     /// The ledger and the columns of every source that the caller may see.
@@ -191,7 +217,10 @@ impl Session {
 
     pub fn check(&self, options: &CheckOptions) -> Result<CheckReport, ServerError> {
         let object = options.service.clone().unwrap_or_default();
-        self.perform(Operation::Check, &object, Reach::Everything, |_| 0, || self.instance.check(options))
+        let work = || self.instance.check(options);
+        let report = self.perform(Operation::Check, &object, Reach::Everything, |_| 0, work)?;
+        self.instance.telemetry().checked(report.compared, report.mismatches);
+        Ok(report)
     }
 
     /// Brings everything acknowledged into history, and writes a checkpoint. Blocks.
@@ -220,12 +249,16 @@ impl Session {
         work: impl FnOnce() -> Result<T, ServerError>,
     ) -> Result<T, ServerError> {
         let access = self.instance.access();
-        access.authorize(self.door, &self.caller, operation, object, &reach)?;
+        let telemetry = self.instance.telemetry();
+        let allowed = access.authorize(self.door, &self.caller, operation, object, &reach);
+        allowed.inspect_err(|error| telemetry.refused(self.door, error.code()))?;
+        let span = telemetry::span(self.door, operation, object, self.parent.as_ref());
         let began = Instant::now();
-        let outcome = work();
+        let outcome = span.in_scope(work);
         let error = outcome.as_ref().err().map(ServerError::code);
         let size = outcome.as_ref().map_or(0, size);
-        self.instance.telemetry().observed(self.door, operation, object, began.elapsed(), error, size);
+        telemetry.observed(self.door, operation, object, began.elapsed(), error, size);
+        telemetry::ended(&span, error);
         if operation.is_change() {
             access.changed(self.door, &self.caller, operation, object, error);
         }

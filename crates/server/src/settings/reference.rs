@@ -21,7 +21,9 @@ aws_region = \"eu-central-1\"
 ```
 
 Sizes are written `512MB` or `1GiB`, times `500ms`, `30s`, `7d`. An unknown setting is refused by its name.
-Commands that talk to a server find it by `--url` or `THALWEG_URL`; without either it is `http://127.0.0.1:8765`.
+Commands that talk to a server find it by `--url` or `THALWEG_URL`; without either it is `http://127.0.0.1:8765`. They send
+the API key of `--api-key` or `THALWEG_API_KEY`, and trust the certificates of `--ca-cert` or `THALWEG_CA_CERT`. Keys and
+encryption are described in [security.md](security.md).
 
 This page is what `thalweg config-reference` prints.
 

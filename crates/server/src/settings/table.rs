@@ -2,6 +2,7 @@
 //! the reference page all follow it.
 
 use super::Settings;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// One setting. Its flag and its environment variable follow from its name.
@@ -60,6 +61,32 @@ fn share(text: &str) -> Result<Option<f64>, String> {
     }
 }
 
+fn put_share(place: &mut f64, text: &str) -> Result<(), String> {
+    if let Some(share) = share(text)? {
+        *place = share;
+    }
+    Ok(())
+}
+
+fn address(place: &mut Option<String>, text: &str) -> Result<(), String> {
+    let text = text.trim();
+    // The text itself may be a secret, and is not repeated.
+    if !text.is_empty() && !text.starts_with("http://") && !text.starts_with("https://") {
+        return Err("that is no address: write one that begins with http:// or https://".to_owned());
+    }
+    *place = Some(text.to_owned()).filter(|text| !text.is_empty());
+    Ok(())
+}
+
+/// Empty text is no path.
+fn path(text: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(text)).filter(|_| !text.is_empty())
+}
+
+fn path_text(path: Option<&PathBuf>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
 /// `key=value,key=value`.
 fn options(settings: &mut Settings, text: &str) -> Result<(), String> {
     for option in text.split(',').filter(|option| !option.trim().is_empty()) {
@@ -84,7 +111,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "host",
         value: "HOST",
-        meaning: "The address to listen at. Any but a loopback address needs `insecure_listen`.",
+        meaning: "The address to listen at. Any but a loopback address needs `tls_cert`, `tls_key` and an API key \
+            (`thalweg keys create`), or `insecure_listen`.",
         set: |settings, text| {
             settings.host = text.to_owned();
             Ok(())
@@ -94,15 +122,50 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "port",
         value: "PORT",
-        meaning: "The port to listen at; 0 takes a free one.",
+        meaning: "The port to listen at, for HTTP and gRPC; 0 takes a free one.",
         set: |settings, text| number(&mut settings.port, text, "a port: write a number from 0 to 65535"),
         show: |settings| settings.port.to_string(),
     },
     Setting {
+        name: "redis_port",
+        value: "PORT",
+        meaning: "The port to listen at for the Redis protocol; 0 takes a free one. Unset: it is not served.",
+        set: |settings, text| {
+            let mut port = 0;
+            if !text.is_empty() {
+                number(&mut port, text, "a port: write a number from 0 to 65535")?;
+            }
+            settings.redis_port = Some(port).filter(|_| !text.is_empty());
+            Ok(())
+        },
+        show: |settings| settings.redis_port.map(|port| port.to_string()).unwrap_or_default(),
+    },
+    Setting {
+        name: "tls_cert",
+        value: "FILE",
+        meaning: "A PEM file with the server's certificate and those that lead to its authority: with `tls_key`, all \
+            connections are encrypted. Read again when it changes.",
+        set: |settings, text| {
+            settings.tls_cert = path(text);
+            Ok(())
+        },
+        show: |settings| path_text(settings.tls_cert.as_ref()),
+    },
+    Setting {
+        name: "tls_key",
+        value: "FILE",
+        meaning: "A PEM file with the private key of `tls_cert`. Read again when it changes.",
+        set: |settings, text| {
+            settings.tls_key = path(text);
+            Ok(())
+        },
+        show: |settings| path_text(settings.tls_key.as_ref()),
+    },
+    Setting {
         name: "insecure_listen",
         value: "",
-        meaning: "Lets the server listen where other machines reach it. There is no authentication yet: whoever \
-            reaches it may do everything.",
+        meaning: "Lets the server listen where other machines reach it without encryption and without API keys: as \
+            long as there are none, whoever reaches it may do everything.",
         set: |settings, text| number(&mut settings.insecure_listen, text, "true or false"),
         show: |settings| settings.insecure_listen.to_string(),
     },
@@ -220,5 +283,74 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| settings.log_level.clone(),
+    },
+    Setting {
+        name: "trace_endpoint",
+        value: "URL",
+        meaning: "The collector that spans are sent to, by OTLP over HTTP. Without a path, `/v1/traces` is added. Unset: no traces.",
+        set: |settings, text| address(&mut settings.trace_endpoint, text),
+        show: |settings| settings.trace_endpoint.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "trace_sample",
+        value: "SHARE",
+        meaning: "The share of traces begun here that are kept; what a caller decided for its own trace holds.",
+        set: |settings, text| put_share(&mut settings.trace_sample, text),
+        show: |settings| settings.trace_sample.to_string(),
+    },
+    Setting {
+        name: "objective_availability",
+        value: "SHARE",
+        meaning: "The share of reads and writes that must not fail by the server's own fault.",
+        set: |settings, text| put_share(&mut settings.objective_availability, text),
+        show: |settings| settings.objective_availability.to_string(),
+    },
+    Setting {
+        name: "objective_latency_p99",
+        value: "TIME",
+        meaning: "How long 99 of 100 reads may take at most.",
+        set: |settings, text| put(&mut settings.objective_latency_p99, text),
+        show: |settings| settings.objective_latency_p99.to_string(),
+    },
+    Setting {
+        name: "objective_freshness",
+        value: "TIME",
+        meaning: "How long a write may take at most until its rows can be read.",
+        set: |settings, text| put(&mut settings.objective_freshness, text),
+        show: |settings| settings.objective_freshness.to_string(),
+    },
+    Setting {
+        name: "objective_agreement",
+        value: "SHARE",
+        meaning: "The share of recorded answers that the check must find again in history.",
+        set: |settings, text| put_share(&mut settings.objective_agreement, text),
+        show: |settings| settings.objective_agreement.to_string(),
+    },
+    Setting {
+        name: "objective_window",
+        value: "TIME",
+        meaning: "Over how long objectives are measured; it slides.",
+        set: |settings, text| put(&mut settings.objective_window, text),
+        show: |settings| settings.objective_window.to_string(),
+    },
+    Setting {
+        name: "alert_webhook",
+        value: "URL",
+        meaning: "Where breaches of objectives and recoveries are posted, as JSON. It may hold a secret, and is never shown. Unset: nowhere.",
+        set: |settings, text| address(&mut settings.alert_webhook, text),
+        show: |settings| settings.alert_webhook.as_ref().map(|_| "***".to_owned()).unwrap_or_default(),
+    },
+    Setting {
+        name: "agreement_interval",
+        value: "TIME",
+        meaning: "How often recorded answers are checked in the background; `off` for never.",
+        set: |settings, text| {
+            settings.agreement_interval = match text.trim() {
+                "off" | "0" => None,
+                text => Some(text.parse()?),
+            };
+            Ok(())
+        },
+        show: |settings| settings.agreement_interval.map_or_else(|| "off".to_owned(), |interval| interval.to_string()),
     },
 ];

@@ -64,6 +64,10 @@ impl FromStr for Bytes {
 pub struct Period(thalweg_definition::Duration);
 
 impl Period {
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(thalweg_definition::Duration::from_micros(millis * 1000))
+    }
+
     pub const fn from_secs(seconds: i64) -> Self {
         Self(thalweg_definition::Duration::from_micros(seconds * 1_000_000))
     }

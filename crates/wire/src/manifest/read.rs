@@ -3,8 +3,9 @@
 use crate::{aggregation, v1};
 use std::str::FromStr;
 use thalweg_definition::{
-    About, Aggregation, AsOf, Column, DEFAULT_NAMESPACE, DataType, Dedup, Derived, Duration, Entity, Feature,
-    FeatureService, FeatureView, Manifest, OnDemandFeature, Problem, Source, SourceKind, TrainingSet, Window,
+    About, Aggregation, AsOf, Column, DEFAULT_NAMESPACE, DataType, Dedup, Derived, DirectFeature, Duration, Entity,
+    Feature, FeatureService, FeatureView, Fetch, Manifest, OnDemandFeature, Primitive, Problem, Scalar, Source,
+    SourceKind, SourceStep, StepKind, TrainingSet, Window,
 };
 
 /// The manifest, its objects sorted by name, or everything in it that cannot be read.
@@ -18,11 +19,12 @@ pub fn from_proto(proto: v1::Manifest) -> Result<Manifest, Vec<Problem>> {
         on_demand: proto.on_demand.into_iter().map(|feature| reader.on_demand(feature)).collect(),
         services: proto.services.into_iter().map(service).collect(),
         training_sets: proto.training_sets.into_iter().map(|set| reader.training_set(set)).collect(),
+        direct: proto.direct_features.into_iter().map(|feature| reader.direct(feature)).collect(),
     };
     if reader.problems.is_empty() { Ok(sorted(manifest)) } else { Err(reader.problems) }
 }
 
-/// Objects by name, tags in order, each once.
+/// Objects by name, direct features by namespace and name, steps as they run, headers by name; tags in order and once.
 pub(super) fn sorted(mut manifest: Manifest) -> Manifest {
     manifest.entities.sort_by(|a, b| a.name.cmp(&b.name));
     manifest.sources.sort_by(|a, b| a.name.cmp(&b.name));
@@ -30,13 +32,21 @@ pub(super) fn sorted(mut manifest: Manifest) -> Manifest {
     manifest.on_demand.sort_by(|a, b| a.name.cmp(&b.name));
     manifest.services.sort_by(|a, b| a.name.cmp(&b.name));
     manifest.training_sets.sort_by(|a, b| a.name.cmp(&b.name));
+    manifest.direct.sort_by(DirectFeature::order);
 
-    let Manifest { entities, sources, views, on_demand, services, training_sets, .. } = &mut manifest;
+    let Manifest { entities, sources, views, on_demand, services, training_sets, direct, .. } = &mut manifest;
     entities.iter_mut().for_each(|object| sort_tags(&mut object.about));
-    sources.iter_mut().for_each(|object| sort_tags(&mut object.about));
+    for source in sources {
+        sort_tags(&mut source.about);
+        source.steps.sort_by(SourceStep::order);
+    }
     on_demand.iter_mut().for_each(|object| sort_tags(&mut object.about));
     services.iter_mut().for_each(|object| sort_tags(&mut object.about));
     training_sets.iter_mut().for_each(|object| sort_tags(&mut object.about));
+    for feature in direct {
+        sort_tags(&mut feature.about);
+        feature.fetch.iter_mut().for_each(|fetch| fetch.headers.sort());
+    }
     for view in views {
         sort_tags(&mut view.about);
         view.features.iter_mut().for_each(|feature| sort_tags(&mut feature.about));
@@ -72,6 +82,7 @@ impl Reader {
             arrival_time: text(proto.arrival_time),
             dedup,
             filter: text(proto.filter),
+            steps: proto.steps.into_iter().map(|step| self.step(&object, step)).collect(),
             retention: self.duration(&object, &proto.retention),
             name: proto.name,
             about: about(proto.about),
@@ -89,6 +100,23 @@ impl Reader {
             self.refuse(object, rule, "remove them, or make it a change source");
         }
         SourceKind::Event
+    }
+
+    fn step(&mut self, source: &str, proto: v1::SourceStep) -> SourceStep {
+        let kind = match proto.kind {
+            Some(v1::source_step::Kind::Validate(step)) => {
+                StepKind::Validate { expression: trimmed(&step.expression), reason: trimmed(&step.reason) }
+            }
+            Some(v1::source_step::Kind::Transform(step)) => {
+                StepKind::Transform { column: step.column, expression: trimmed(&step.expression) }
+            }
+            None => {
+                let object = format!("{source}.steps.{}", proto.name);
+                self.refuse(&object, "the step does nothing", "give it `validate` or `transform`");
+                StepKind::Validate { expression: String::new(), reason: String::new() }
+            }
+        };
+        SourceStep { name: proto.name, priority: proto.priority, kind }
     }
 
     fn view(&mut self, proto: v1::FeatureView) -> FeatureView {
@@ -163,6 +191,32 @@ impl Reader {
         }
     }
 
+    fn direct(&mut self, proto: v1::DirectFeature) -> DirectFeature {
+        let about = about(proto.about);
+        let object = format!("direct:{}.{}", about.namespace(), proto.name);
+        let mut aggregations = Vec::new();
+        for name in &proto.aggregations {
+            match aggregation::of_direct(name) {
+                Ok(aggregation) => aggregations.push(aggregation),
+                Err(rule) => self.refuse(&object, rule, "use count, sum, mean, min or max"),
+            }
+        }
+        let whole = Primitive { item: Scalar::Int, list: false };
+        DirectFeature {
+            entity: proto.entity,
+            primitive: self.parsed(&object, &proto.primitive).unwrap_or(whole),
+            keep_previous: proto.keep_previous,
+            aggregations,
+            over: self.duration(&object, &proto.over),
+            freshness: self.duration(&object, &proto.freshness),
+            staleness: self.duration(&object, &proto.staleness),
+            timeout: self.duration(&object, &proto.timeout),
+            fetch: proto.fetch.map(fetch),
+            name: proto.name,
+            about,
+        }
+    }
+
     fn columns(&mut self, owner: &str, columns: Vec<v1::Column>) -> Vec<Column> {
         columns.into_iter().map(|column| self.column(owner, column)).collect()
     }
@@ -214,11 +268,20 @@ fn service(proto: v1::FeatureService) -> FeatureService {
     }
 }
 
+fn fetch(proto: v1::Fetch) -> Fetch {
+    let headers = proto.headers.into_iter().map(|header| (header.name, header.value)).collect();
+    Fetch { url: trimmed(&proto.url), field: proto.field, headers }
+}
+
 fn about(proto: Option<v1::About>) -> About {
     let proto = proto.unwrap_or_default();
     // Written out or left out, it is the same namespace, and the same manifest.
     let namespace = if proto.namespace == DEFAULT_NAMESPACE { String::new() } else { proto.namespace };
     About { description: proto.description, owner: proto.owner, tags: proto.tags, namespace }
+}
+
+fn trimmed(written: &str) -> String {
+    written.trim().to_owned()
 }
 
 /// Expressions and names without the blanks around them; none where nothing is left.

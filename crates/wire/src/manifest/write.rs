@@ -4,20 +4,25 @@
 use super::read::sorted;
 use crate::{aggregation, v1};
 use thalweg_definition::{
-    About, Column, Dedup, Derived, Duration, Entity, Feature, FeatureService, FeatureView, Manifest, OnDemandFeature,
-    Source, SourceKind, TrainingSet,
+    About, Column, Dedup, Derived, DirectFeature, Duration, Entity, Feature, FeatureService, FeatureView, Fetch,
+    Manifest, OnDemandFeature, Source, SourceKind, SourceStep, StepKind, TrainingSet,
 };
 
-/// The canonical message: the same for the same definitions, whatever their order.
+/// The canonical message: the same for the same definitions, whatever their order, and whether or not direct features
+/// were expanded.
 pub fn to_proto(manifest: &Manifest) -> v1::Manifest {
     let manifest = sorted(manifest.clone());
+    let generated = manifest.generated();
+    let sources = manifest.sources.iter().filter(|source| !generated.contains(&source.name));
+    let views = manifest.views.iter().filter(|view| !generated.contains(&view.name));
     v1::Manifest {
         entities: manifest.entities.iter().map(entity).collect(),
-        sources: manifest.sources.iter().map(source).collect(),
-        views: manifest.views.iter().map(view).collect(),
+        sources: sources.map(source).collect(),
+        views: views.map(view).collect(),
         on_demand: manifest.on_demand.iter().map(on_demand).collect(),
         services: manifest.services.iter().map(service).collect(),
         training_sets: manifest.training_sets.iter().map(training_set).collect(),
+        direct_features: manifest.direct.iter().map(direct).collect(),
         project: manifest.project,
     }
 }
@@ -45,7 +50,20 @@ fn source(source: &Source) -> v1::Source {
         operation,
         retention: duration(source.retention),
         about: about(&source.about),
+        steps: source.steps.iter().map(step).collect(),
     }
+}
+
+fn step(step: &SourceStep) -> v1::SourceStep {
+    let kind = match step.kind.clone() {
+        StepKind::Validate { expression, reason } => {
+            v1::source_step::Kind::Validate(v1::ValidateStep { expression, reason })
+        }
+        StepKind::Transform { column, expression } => {
+            v1::source_step::Kind::Transform(v1::TransformStep { column, expression })
+        }
+    };
+    v1::SourceStep { name: step.name.clone(), priority: step.priority, kind: Some(kind) }
 }
 
 fn dedup(dedup: &Dedup) -> v1::Dedup {
@@ -111,6 +129,31 @@ fn training_set(training_set: &TrainingSet) -> v1::TrainingSet {
         spine: training_set.spine.clone(),
         timestamp: training_set.timestamp.clone(),
         about: about(&training_set.about),
+    }
+}
+
+fn direct(feature: &DirectFeature) -> v1::DirectFeature {
+    v1::DirectFeature {
+        name: feature.name.clone(),
+        entity: feature.entity.clone(),
+        primitive: feature.primitive.to_string(),
+        keep_previous: feature.keep_previous,
+        aggregations: feature.aggregations.iter().map(|aggregation| aggregation.name().to_owned()).collect(),
+        over: duration(feature.over),
+        freshness: duration(feature.freshness),
+        staleness: duration(feature.staleness),
+        timeout: duration(feature.timeout),
+        fetch: feature.fetch.as_ref().map(fetch),
+        about: about(&feature.about),
+    }
+}
+
+fn fetch(fetch: &Fetch) -> v1::Fetch {
+    let header = |(name, value): &(String, String)| v1::Header { name: name.clone(), value: value.clone() };
+    v1::Fetch {
+        url: fetch.url.clone(),
+        field: fetch.field.clone(),
+        headers: fetch.headers.iter().map(header).collect(),
     }
 }
 

@@ -85,7 +85,7 @@ fn write_column(out: &mut String, column: &ArrayRef, data_type: &DataType) {
     out.push(']');
 }
 
-fn write_value(out: &mut String, column: &dyn Array, row: usize, data_type: &DataType) {
+pub(crate) fn write_value(out: &mut String, column: &dyn Array, row: usize, data_type: &DataType) {
     if column.is_null(row) {
         return out.push_str("null");
     }
@@ -138,7 +138,7 @@ fn write_map(out: &mut String, column: &dyn Array, row: usize, key: &DataType, v
 }
 
 /// A value as text that needs no escapes: the form of what JSON has no type for, and of keys of maps.
-fn plain_text(column: &dyn Array, row: usize, data_type: &DataType) -> String {
+pub(crate) fn plain_text(column: &dyn Array, row: usize, data_type: &DataType) -> String {
     match data_type {
         DataType::Decimal(..) => column.as_primitive::<Decimal128Type>().value_as_string(row),
         DataType::Bytes => base64::engine::general_purpose::STANDARD.encode(column.as_binary::<i32>().value(row)),
@@ -161,14 +161,14 @@ fn float_text(value: f64) -> String {
     float_word(value).map_or_else(|| format!("{value:?}"), str::to_owned)
 }
 
-fn separate(out: &mut String, index: usize) {
+pub(crate) fn separate(out: &mut String, index: usize) {
     if index > 0 {
         out.push(',');
     }
 }
 
 /// A JSON string.
-fn write_text(out: &mut String, text: &str) {
+pub(crate) fn write_text(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {

@@ -1,0 +1,1 @@
+"""How each outside client says what the operations ask for. Each file is one client; none of them decides anything."""
