@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use thalweg_definition::AsOf;
-use thalweg_engine::{Input, PushRequest};
+use thalweg_engine::{Input, PushRequest, Wanted};
 use thalweg_server::{
-    BackgroundServer, CheckOptions, Instance, ServerError, Settings, Spine, TrainingSetRequest, feature_response,
-    parse_feature_request,
+    BackgroundServer, CheckOptions, DirectOperation, Instance, ServerError, Session, Settings, Spine,
+    TrainingSetRequest, columnar_request, direct_get, direct_write, feature_batch, feature_response,
+    parse_feature_request, point_in_time,
 };
 
 /// Rows of the quarantine that are listed.
@@ -22,6 +23,15 @@ const LISTED: u64 = 10_000;
 pub struct Engine {
     instance: Mutex<Option<Arc<Instance>>>,
     servers: Mutex<Vec<BackgroundServer>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableOptions {
+    service: Option<String>,
+    #[serde(default)]
+    features: Vec<String>,
+    as_of: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +105,51 @@ impl Engine {
             let request = parse_feature_request(&runtime, request_json.as_bytes())?;
             Ok(feature_response(&instance.read(request)?))
         })
+    }
+
+    /// Features as a table: what is wanted and the query time as JSON, key columns and request values as columns.
+    fn features_table<'py>(&self, py: Python<'py>, wanted_json: &str, columns: PyTable) -> PyResult<Bound<'py, PyAny>> {
+        let (batches, schema) = columns.into_inner();
+        let answer = self.call(py, |instance| {
+            let asked: TableOptions = serde_json::from_str(wanted_json)
+                .map_err(|error| ServerError::Invalid(format!("what is wanted: {error}")))?;
+            let wanted = match (asked.service, asked.features) {
+                (Some(service), _) => Wanted::Service(service),
+                (None, features) => Wanted::Features(features),
+            };
+            let session = Session::embedded(instance);
+            let as_of = asked.as_of.as_ref().map(|json| point_in_time("as_of", json)).transpose()?.flatten();
+            let request = columnar_request(&*session.runtime()?, wanted, as_of, (schema, batches))?;
+            let response = session.read(request)?;
+            feature_batch(&response).map_err(|error| ServerError::Internal(error.to_string()))
+        })?;
+        let schema = answer.schema();
+        PyTable::try_new(vec![answer], schema)?.into_pyarrow(py)
+    }
+
+    /// Reads or writes a directly written feature, as `POST /v1/direct/{selector}/{operation}` does.
+    fn direct(
+        &self,
+        py: Python<'_>,
+        selector: &str,
+        operation: &str,
+        body_json: &str,
+        idempotency_key: Option<String>,
+    ) -> PyResult<String> {
+        let answer = self.call(py, |instance| {
+            let (session, body) = (Session::embedded(instance), body_json.as_bytes());
+            if operation == "get" {
+                return direct_get(&session, selector, body);
+            }
+            let operation: DirectOperation = operation.parse().map_err(ServerError::Invalid)?;
+            direct_write(&session, selector.to_owned(), operation, idempotency_key, body)
+        })?;
+        Ok(answer.to_string())
+    }
+
+    fn direct_descriptor(&self, py: Python<'_>, selector: &str) -> PyResult<String> {
+        let found = self.call(py, |instance| Session::embedded(instance).direct_descriptor(selector))?;
+        Ok(json!(found).to_string())
     }
 
     #[pyo3(signature = (service, spine, options_json, progress))]

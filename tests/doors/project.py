@@ -64,6 +64,8 @@ DIRECT = {
     "answers": (list[bool], "list<bool>"),
     "visits": (list[datetime.datetime], "list<timestamp>"),
 }
+# Of the service that every client reads, Feast's included, whose own types are few.
+SIMPLE = ("rows", "total", "x_sum", "x_mean", "first_word", "kinds")
 WINDOWED = ("count", "sum", "mean", "min", "max")
 # Keys that a door may trip over.
 ODD_KEYS = ["", " ", "a:b", "100%", "%3A", "ü:%25 @?&=+#/", 'q"\\', "日本語", "a\nb\tc", "@-1", "x" * 300]
@@ -101,6 +103,7 @@ def project() -> tw.Project:
     services = [
         tw.FeatureService("all_types", [every], namespace="payments", log_sample=1.0),
         tw.FeatureService("spending", [spend, kept], namespace="payments", log_sample=1.0),
+        tw.FeatureService("simple", [f"spend.{name}" for name in SIMPLE], namespace="payments"),
         tw.FeatureService("scoring", [spend["rows"], spend["x_mean"], share, more], namespace="payments"),
         tw.FeatureService("briefly", [brief], namespace="payments"),
         tw.FeatureService("tills", [tills], namespace="shops", log_sample=1.0),
@@ -111,7 +114,7 @@ def project() -> tw.Project:
 
 def sources() -> tuple[tw.EventSource, tw.EventSource]:
     schema: dict[str, Any] = {name: tw.types.parse(written) for name, written in FACTS.items()}
-    schema |= {"id": tw.Column(tw.string, required=True), "score": tw.Column(tw.float64, min=0, max=1)}
+    schema |= {"user": tw.Column(tw.string, required=True), "score": tw.Column(tw.float64, min=0, max=1)}
     facts = tw.EventSource("facts", schema=schema, timestamp="at", namespace="payments")
     schema = {name: tw.types.parse(written) for name, written in SALES.items()}
     return facts, tw.EventSource("sales", schema=schema, timestamp="at", namespace="shops")
@@ -185,7 +188,13 @@ class Facts:
         """A till whose name is a key's worst, in three shops."""
         shops = [(7, "2.50", 1), (7, "2.50", 2), (LEAST, "0.01", 3), (MOST, "-3.00", 4)]
         return [
-            {"shop": shop, "till": "a:b%", "at": self.base + HOUR * (n + 1), "amount": Decimal(amount), "pieces": pieces}
+            {
+                "shop": shop,
+                "till": "a:b%",
+                "at": self.base + HOUR * (n + 1),
+                "amount": Decimal(amount),
+                "pieces": pieces,
+            }
             for n, (shop, amount, pieces) in enumerate(shops)
         ]
 

@@ -118,6 +118,8 @@ class World:
 
         self.server, self.key = server, key
         self.facts = Facts(time.time_ns() // 1_000)
+        # The type of every feature, once somebody has asked for them.
+        self.types: dict[str, str] = {}
         self.definitions = json.loads(project().to_json())
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self.http = httpx.Client(base_url=server.url, headers=headers, timeout=30, trust_env=False)

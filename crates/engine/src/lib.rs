@@ -53,7 +53,7 @@ pub use middleware::{Middleware, Rows};
 pub use open::{InForce, Recovered};
 pub use pipeline::Pipeline;
 pub use runtime::{Runtime, ServiceRuntime, ServiceView, SourceRuntime, ViewRuntime};
-pub use serve::{FeatureRequest, FeatureResponse, FeatureResult, Wanted};
+pub use serve::{FeatureRequest, FeatureResponse, FeatureResult, Finishing, Wanted};
 pub use timeline::{Clock, ClockMode, ManualClock, SystemClock};
 pub use trace::TRACE_TARGET;
 pub use view::ViewState;

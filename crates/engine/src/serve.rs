@@ -57,12 +57,12 @@ pub struct FeatureResponse {
     pub entities: Vec<(String, ArrayRef)>,
     pub request: Vec<(String, ArrayRef)>,
     /// What is still to be done by [`Engine::finish_read`]; none where no middleware takes part.
-    pub(crate) finishing: Option<Finishing>,
+    pub finishing: Option<Finishing>,
 }
 
 /// The middlewares that shape an answer, and the definitions it was given under.
 #[derive(Clone)]
-pub(crate) struct Finishing {
+pub struct Finishing {
     runtime: Arc<Runtime>,
     pipeline: Pipeline,
 }

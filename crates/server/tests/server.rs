@@ -4,6 +4,7 @@
 mod access;
 mod direct;
 mod middleware;
+mod resp;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};

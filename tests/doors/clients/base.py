@@ -55,9 +55,21 @@ class Refused(Exception):
 class Client:
     """A client of a running server. Values in answers are in the form of `exact`."""
 
+    # Whether it can say a query time, and whether its answers have the value of no input where nothing was found.
+    has_as_of = True
+    shows_no_input = True
+    # How its door refuses a service that there is not, and a manifest that changes what features mean.
+    unknown_code = ""
+    breaking_code = ""
+    broken_row_code = ""
+    # How it can compress what it sends.
+    encodings: tuple[str, ...] = ()
+    # Whether it can send a call byte by byte.
+    sends_raw = False
+
     def __init__(self, world: World) -> None:
         self.world = world
-        self.types: dict[str, str] = world.applied.get("outputs", {}) or types_of(world)
+        self.types: dict[str, str] = types_of(world)
         self._exchanges: list[tuple[str, str]] = []
 
     def told(self, request: Any, answer: Any) -> None:
@@ -82,7 +94,7 @@ def shown(what: Any) -> str:
 
 def types_of(world: World) -> dict[str, str]:
     """The type of every feature, asked for once, over HTTP."""
-    known: dict[str, str] = getattr(world, "types", {})
+    known = world.types
     if not known:
         for service in SERVICE_FEATURES:
             keys: dict[str, list[Any]] = {"shop": [7], "till": ["x"]} if service == "tills" else {"user": ["x"]}
@@ -92,7 +104,6 @@ def types_of(world: World) -> dict[str, str]:
             answer = world.http.post("/v1/features", json=body)
             assert answer.status_code == 200, f"{body}: {answer.status_code} {answer.text}"
             known |= {result["name"]: result["type"] for result in answer.json()["results"]}
-        world.types = known  # type: ignore[attr-defined]
     return known
 
 

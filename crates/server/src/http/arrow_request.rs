@@ -6,6 +6,7 @@
 
 use super::errors::HttpError;
 use super::json::{expected, point_in_time, unexpected};
+use crate::error::ServerError;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
@@ -45,20 +46,30 @@ impl ReadQuery {
     }
 }
 
-/// The request of an Arrow body. A column is a key or a request value by its name; others are refused.
+/// The request of an Arrow body.
 pub fn arrow_feature_request(
     runtime: &Runtime,
     query: &ReadQuery,
-    (schema, batches): (SchemaRef, Vec<RecordBatch>),
+    body: (SchemaRef, Vec<RecordBatch>),
 ) -> Result<FeatureRequest, HttpError> {
     let wanted = query.wanted()?;
     let as_of = match &query.as_of {
         None => None,
-        Some(text) => point_in_time(&text.parse::<i64>().map_or_else(|_| text.as_str().into(), Into::into))?,
+        Some(text) => point_in_time("as_of", &text.parse::<i64>().map_or_else(|_| text.as_str().into(), Into::into))?,
     };
+    Ok(columnar_request(runtime, wanted, as_of, body)?)
+}
+
+/// A request whose key columns and request values are columns of a table, by their names; others are refused.
+pub fn columnar_request(
+    runtime: &Runtime,
+    wanted: Wanted,
+    as_of: Option<i64>,
+    (schema, batches): (SchemaRef, Vec<RecordBatch>),
+) -> Result<FeatureRequest, ServerError> {
     let (keys, request_values) = expected(runtime, &wanted)?;
     let rows = concat_batches(&schema, &batches)
-        .map_err(|error| HttpError::invalid(format!("the batches of the body are not of one schema: {error}")))?;
+        .map_err(|error| ServerError::Invalid(format!("the batches of the table are not of one schema: {error}")))?;
     let (mut entities, mut request) = (Vec::new(), Vec::new());
     for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
         let has = |columns: &[(String, _)]| columns.iter().any(|(name, _)| name == field.name());
@@ -68,8 +79,7 @@ pub fn arrow_feature_request(
         } else if has(&request_values) {
             request.push(named);
         } else {
-            let all = [keys, request_values].concat();
-            return Err(unexpected(field.name(), &all, "body", "column").into());
+            return Err(unexpected(field.name(), &[keys, request_values].concat(), "table", "column"));
         }
     }
     Ok(FeatureRequest { wanted, entities, request, as_of })

@@ -16,7 +16,8 @@ pub fn feature_stream(response: &FeatureResponse) -> Result<Vec<u8>, ArrowError>
     writer.into_inner()
 }
 
-fn feature_batch(response: &FeatureResponse) -> Result<RecordBatch, ArrowError> {
+/// The answer as a table: keys, then each feature and its status.
+pub fn feature_batch(response: &FeatureResponse) -> Result<RecordBatch, ArrowError> {
     let mut columns: Vec<(String, ArrayRef)> = response.entities.clone();
     for result in &response.results {
         let column = result.name.replace('.', "__");

@@ -39,6 +39,8 @@ use errors::{HttpError, JsonAnswer};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use arrow_request::columnar_request;
+pub use arrow_response::feature_batch;
 pub(crate) use arrow_response::feature_stream;
 pub use background::BackgroundServer;
 pub use serve::{serve, stop_signal};

@@ -53,6 +53,11 @@ impl Session {
         self
     }
 
+    /// The process in which the instance is embedded, which may do everything.
+    pub fn embedded(instance: &Arc<Instance>) -> Self {
+        Self { instance: instance.clone(), door: Door::Process, caller: Caller::owner(), parent: None }
+    }
+
     pub fn door(&self) -> Door {
         self.door
     }

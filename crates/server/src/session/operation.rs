@@ -9,10 +9,12 @@ pub enum Door {
     Feast,
     Grpc,
     Redis,
+    /// The process that the instance is embedded in.
+    Process,
 }
 
 impl Door {
-    pub const ALL: [Self; 4] = [Self::Http, Self::Feast, Self::Grpc, Self::Redis];
+    pub const ALL: [Self; 5] = [Self::Http, Self::Feast, Self::Grpc, Self::Redis, Self::Process];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -20,6 +22,7 @@ impl Door {
             Self::Feast => "feast",
             Self::Grpc => "grpc",
             Self::Redis => "redis",
+            Self::Process => "process",
         }
     }
 }

@@ -216,7 +216,7 @@ impl Telemetry {
             reading(
                 Objective::Freshness,
                 targets.freshness,
-                (totals.writes > 0).then(|| measured.slowest_write.as_secs_f64()),
+                (totals.writes > 0).then_some(measured.slowest_write.as_secs_f64()),
                 totals.writes,
             ),
             reading(

@@ -47,7 +47,7 @@ impl Folds {
             let end = window.began_us.saturating_add(AUDIT_FOLD_WINDOW_US);
             let going_on = (window.began_us..end).contains(&now_us);
             if !going_on && window.counted > 0 {
-                folded.push(Folded { peer: *peer, code: *code, count: window.counted });
+                folded.push(Folded { peer: *peer, code, count: window.counted });
             }
             going_on
         });

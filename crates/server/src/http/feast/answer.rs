@@ -275,6 +275,7 @@ mod tests {
             results: vec![result],
             entities: vec![("card".to_owned(), keys)],
             request: Vec::new(),
+            finishing: None,
         };
         let (reference, view) = ("card.count".to_owned(), Some("card".to_owned()));
         let names = [Named { reference, shown: "card__count".to_owned(), view }];

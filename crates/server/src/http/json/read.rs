@@ -41,12 +41,13 @@ pub fn parse_feature_request(runtime: &Runtime, text: &[u8]) -> Result<FeatureRe
     Ok(FeatureRequest {
         entities: typed(asked.entities, &keys, "entities", "key column")?,
         request: typed(asked.request, &request, "request", "request value")?,
-        as_of: asked.as_of.as_ref().map(point_in_time).transpose()?.flatten(),
+        as_of: asked.as_of.as_ref().map(|json| point_in_time("as_of", json)).transpose()?.flatten(),
         wanted,
     })
 }
 
-pub(crate) fn point_in_time(json: &Json) -> Result<Option<i64>, ServerError> {
+/// A time of a request: ISO 8601, or whole microseconds; none where it is null.
+pub fn point_in_time(name: &str, json: &Json) -> Result<Option<i64>, ServerError> {
     let micros = match json {
         Json::Null => return Ok(None),
         Json::Number(number) => number.as_i64(),
@@ -55,7 +56,7 @@ pub(crate) fn point_in_time(json: &Json) -> Result<Option<i64>, ServerError> {
     };
     micros.map(Some).ok_or_else(|| {
         ServerError::Invalid(format!(
-            "`as_of` is {json}: write ISO 8601 such as \"2024-05-01T12:00:00Z\", or whole microseconds"
+            "`{name}` is {json}: write ISO 8601 such as \"2024-05-01T12:00:00Z\", or whole microseconds"
         ))
     })
 }
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn points_in_time_are_micros_or_text() {
-        let read = |text: &str| point_in_time(&serde_json::from_str(text).unwrap());
+        let read = |text: &str| point_in_time("as_of", &serde_json::from_str(text).unwrap());
         assert_eq!(read("null").unwrap(), None);
         assert_eq!(read("17").unwrap(), Some(17));
         assert_eq!(read("\"1970-01-01T00:00:01Z\"").unwrap(), Some(1_000_000));
