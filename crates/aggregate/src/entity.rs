@@ -18,6 +18,7 @@ use crate::layout::{RowRef, Stamp};
 use crate::view_plan::ViewPlan;
 use chunk::{Chunk, Group};
 pub use codec::DecodeError;
+pub(crate) use read::answer;
 pub use read::{Answer, Status};
 
 /// Rows in a full chunk.

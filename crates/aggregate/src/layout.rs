@@ -80,6 +80,10 @@ impl RowLayout {
         self.retractable
     }
 
+    pub fn kind(&self, slot: usize) -> SlotKind {
+        self.kinds[slot]
+    }
+
     pub fn slots(&self) -> usize {
         self.kinds.len()
     }

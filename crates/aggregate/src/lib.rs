@@ -15,6 +15,7 @@ mod exact;
 mod feature_plan;
 mod layout;
 mod reduce;
+mod slide;
 mod view_plan;
 mod window;
 
@@ -26,5 +27,6 @@ pub use exact::ExactSum;
 pub use feature_plan::{Evaluated, FeatureColumn, FeaturePlan, ViewUse};
 pub use layout::{NEVER, RowLayout, RowRef, SlotKind, Stamp};
 pub use reduce::{Expression, Expressions, KeyEncoder, ReducedRows, Reducer, RowExpression, encode_key};
+pub use slide::Slider;
 pub use view_plan::{Output, Slot, ViewPlan};
 pub use window::{Span, floor, span};

@@ -13,6 +13,7 @@ mod ranked;
 mod sums;
 
 use crate::cell::{Cell, Value};
+use crate::exact::ExactSum;
 use crate::layout::RowRef;
 use ddsketch::DdSketch;
 use distinct::Distinct;
@@ -288,6 +289,21 @@ impl State {
             Kind::DdSketch(_) => Self::DdSketch(DdSketch::default()),
         }
     }
+}
+
+/// A count as a value.
+pub(crate) fn read_count(count: u64) -> Value {
+    count_value(count)
+}
+
+/// What `aggregation` says of a sum of integers.
+pub(crate) fn read_int_sum(count: u64, sum: i128, aggregation: &Aggregation) -> Result<Value, ValueError> {
+    IntSum::of(count, sum).read(aggregation)
+}
+
+/// What `aggregation` says of an exact sum of finite floats.
+pub(crate) fn read_float_sum(count: u64, sum: ExactSum, aggregation: &Aggregation) -> Value {
+    FloatSum::of(count, sum).read(aggregation)
 }
 
 fn count_value(count: u64) -> Value {

@@ -15,6 +15,10 @@ pub struct IntSum {
 }
 
 impl IntSum {
+    pub fn of(count: u64, sum: i128) -> Self {
+        Self { count, sum }
+    }
+
     #[inline]
     pub fn add(&mut self, cell: Cell<'_>) {
         let Cell::Int(value) = cell else { unreachable!("validated: an integer") };
@@ -90,6 +94,11 @@ pub struct FloatSum {
 }
 
 impl FloatSum {
+    /// Of finite inputs.
+    pub fn of(count: u64, sum: ExactSum) -> Self {
+        Self { count, sum, ..Self::default() }
+    }
+
     #[inline]
     pub fn add(&mut self, cell: Cell<'_>) {
         let Cell::Float(value) = cell else { unreachable!("validated: a float") };

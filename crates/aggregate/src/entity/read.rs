@@ -32,7 +32,7 @@ impl Status {
     }
 }
 
-/// One output, answered.
+/// One output, answered. The default is that of nothing computed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     pub value: Value,
@@ -40,6 +40,12 @@ pub struct Answer {
     pub status: Status,
     /// Why, where the status is `Error`.
     pub error: Option<ValueError>,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { value: Value::Null, event_time: None, status: Status::Null, error: None }
+    }
 }
 
 impl EntityState {
@@ -187,7 +193,7 @@ impl EntityState {
     }
 }
 
-fn answer(plan: &ViewPlan, reading: Reading, seen: bool, q: i64) -> Answer {
+pub(crate) fn answer(plan: &ViewPlan, reading: Reading, seen: bool, q: i64) -> Answer {
     let event_time = reading.event_time;
     let stale =
         plan.staleness.is_some_and(|staleness| event_time.is_some_and(|time| q.saturating_sub(time) > staleness));

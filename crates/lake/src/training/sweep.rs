@@ -11,7 +11,9 @@ use arrow::datatypes::UInt8Type;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use thalweg_aggregate::{Answer, Cell, EntityState, NEVER, Stamp, Status, Value, ViewPlan, array_from_values};
+use thalweg_aggregate::{
+    Answer, Cell, EntityState, NEVER, RowRef, Slider, Stamp, Status, Value, ViewPlan, array_from_values,
+};
 
 /// What all threads share.
 struct Sweep<'a> {
@@ -123,6 +125,7 @@ impl Sweep<'_> {
         asked.sort_unstable_by_key(|row| (self.key(*row), self.spine.times[*row as usize], *row));
         let absent = EntityState::never_seen(self.plan);
         let mut collector = Collector::new(self.plan);
+        let mut reader = Reader::new(self.plan);
         let (mut rest, mut unreported) = (entries.as_slice(), 0);
         for rows in asked.chunk_by(|a, b| self.key(*a) == self.key(*b)) {
             stop_if_cancelled(self.cancel)?;
@@ -132,8 +135,7 @@ impl Sweep<'_> {
             if own.is_empty() {
                 rows.iter().for_each(|row| collector.push(*row, absent.clone(), None));
             } else {
-                let (state, late) = self.entity(&buffers, own);
-                rows.iter().for_each(|row| self.read(&state, late, *row, &mut collector));
+                self.read_entity(&mut reader, &buffers, own, rows, &mut collector);
             }
             unreported += rows.len() as u64;
             if unreported >= PROGRESS_ROWS {
@@ -152,6 +154,49 @@ impl Sweep<'_> {
         let done = self.done.fetch_add(*unreported, Ordering::Relaxed) + *unreported;
         *unreported = 0;
         (self.advance)(done);
+    }
+
+    /// Reads an entity at all its query times: what can be slid in one pass, the rest from its state.
+    fn read_entity(
+        &self,
+        reader: &mut Reader<'_>,
+        buffers: &[Buffer],
+        own: &[Entry],
+        asked: &[u32],
+        collector: &mut Collector,
+    ) {
+        let (width, layout) = (self.plan.layout.width(), &self.plan.layout);
+        let packed = |entry: &Entry| {
+            let buffer = &buffers[entry.buffer as usize];
+            let at = entry.row as usize * width;
+            layout.row(&buffer.words[at..at + width], &buffer.heap)
+        };
+        let mut state = None;
+        let rows: Vec<RowRef<'_>> = if reader.slides() { own.iter().map(packed).collect() } else { Vec::new() };
+        reader.queries.clear();
+        reader.queries.extend(asked.iter().map(|row| self.spine.times[*row as usize]));
+        let slid = reader.slides() && reader.slider.read(&rows, &reader.queries, &mut reader.answers);
+        let outputs = reader.slider.outputs().len();
+        for (number, row) in asked.iter().enumerate() {
+            let index = *row as usize;
+            let cut = self.spine.cuts[index];
+            let other = self.spine.other_cuts.as_ref().map_or(cut, |cuts| cuts[index]);
+            // All that happened before was known by either cut, so that both see the same rows.
+            if slid && reader.slider.newest_arrivals()[number] < cut.min(other) {
+                let answers = reader.answers[number * outputs..(number + 1) * outputs].iter_mut().map(std::mem::take);
+                match &reader.rest {
+                    None => collector.push(*row, answers, None),
+                    Some(rest) => {
+                        let (state, _) = state.get_or_insert_with(|| self.entity(buffers, own));
+                        let others = state.read(&rest.plan, self.spine.times[index], cut);
+                        collector.push(*row, rest.merge(answers, others), None);
+                    }
+                }
+                continue;
+            }
+            let (state, late) = state.get_or_insert_with(|| self.entity(buffers, own));
+            self.read(state, *late, *row, collector);
+        }
     }
 
     /// An entity with its rows, and whether any of them came late, so that the two kinds of point in time can differ.
@@ -195,6 +240,46 @@ impl Sweep<'_> {
     }
 }
 
+/// What a thread needs to read the entities of a partition.
+struct Reader<'p> {
+    slider: Slider<'p>,
+    /// The outputs that are not slid; none where all are.
+    rest: Option<Rest>,
+    queries: Vec<i64>,
+    /// Of the outputs that are slid, query by query.
+    answers: Vec<Answer>,
+}
+
+struct Rest {
+    plan: ViewPlan,
+    /// For each output of the view, whether it is slid.
+    slid: Vec<bool>,
+}
+
+impl<'p> Reader<'p> {
+    fn new(plan: &'p ViewPlan) -> Self {
+        let slider = Slider::new(plan);
+        let mut slid = vec![false; plan.outputs.len()];
+        slider.outputs().iter().for_each(|output| slid[*output] = true);
+        let others: Vec<usize> = (0..slid.len()).filter(|output| !slid[*output]).collect();
+        let rest = (!others.is_empty()).then(|| Rest { plan: plan.select(&others), slid });
+        Self { slider, rest, queries: Vec::new(), answers: Vec::new() }
+    }
+
+    fn slides(&self) -> bool {
+        !self.slider.outputs().is_empty()
+    }
+}
+
+impl Rest {
+    /// The answers of both kinds in the order of the view's outputs.
+    fn merge(&self, slid: impl Iterator<Item = Answer>, others: Vec<Answer>) -> Vec<Answer> {
+        let (mut slid, mut others) = (slid, others.into_iter());
+        let one = |own: &bool| if *own { slid.next() } else { others.next() };
+        self.slid.iter().filter_map(one).collect()
+    }
+}
+
 fn entries(plan: &ViewPlan, buffers: &[Buffer]) -> Vec<Entry> {
     let width = plan.layout.width();
     let mut entries = Vec::with_capacity(buffers.iter().map(|buffer| buffer.keys.len()).sum());
@@ -228,7 +313,7 @@ impl Collector {
         }
     }
 
-    fn push(&mut self, row: u32, answers: Vec<Answer>, other: Option<Vec<Answer>>) {
+    fn push(&mut self, row: u32, answers: impl IntoIterator<Item = Answer>, other: Option<Vec<Answer>>) {
         if let Some(other) = other {
             self.other.push((self.rows.len(), other.into_iter().map(|answer| answer.value).collect()));
         }
