@@ -11,20 +11,25 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// Letters to insert, remove or replace, from one name to the other.
+/// Letters to insert, remove, replace or swap with their neighbour, from one name to the other.
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = above + 1;
-        for (at, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[at + 1];
-            row[at + 1] = replaced.min(row[at] + 1).min(diagonal + 1);
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=to.len()).collect();
+    for row in 0..from.len() {
+        let mut here = Vec::with_capacity(to.len() + 1);
+        here.push(row + 1);
+        for at in 0..to.len() {
+            let replaced = above[at] + usize::from(from[row] != to[at]);
+            let mut least = replaced.min(above[at + 1] + 1).min(here[at] + 1);
+            if row > 0 && at > 0 && from[row] == to[at - 1] && from[row - 1] == to[at] {
+                least = least.min(before[at - 1] + 1);
+            }
+            here.push(least);
         }
+        before = std::mem::replace(&mut above, here);
     }
-    row[to.len()]
+    above[to.len()]
 }
 
 #[cfg(test)]
@@ -36,6 +41,8 @@ mod tests {
         let names = ["carrier", "origin", "dest"];
         assert_eq!(nearest("carier", names), Some("carrier"));
         assert_eq!(nearest("dst", names), Some("dest"));
+        assert_eq!(nearest("dets", names), Some("dest"));
+        assert_eq!(nearest("", names), None);
         assert_eq!(nearest("tailnum", names), None);
     }
 }

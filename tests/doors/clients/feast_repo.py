@@ -48,9 +48,9 @@ def _objects(directory: Path) -> list[Any]:
     # Two columns that no feature is made of alone, but that the source has.
     columns = {**EVERY, "id": String, "score": Float64}
     every = _view(directory, "every", "facts", [user], columns)
-    spend = _view(
-        directory, "spend", "facts_for_spend", [user], {name: SIMPLE_TYPES.get(name, Int64) for name in SIMPLE}
-    )
+    # Of the map nothing but its name is used.
+    fields = {name: SIMPLE_TYPES.get(name, Int64) for name in SIMPLE} | {"newest": Array(Int64), "words": String}
+    spend = _view(directory, "spend", "facts_for_spend", [user], fields)
     brief = _view(directory, "brief", "facts_for_brief", [user], {"n": Int64})
     tills = _view(directory, "till_sales", "sales", [shop, till], {"rows": Int64})
     request = RequestSource(
@@ -67,7 +67,7 @@ def _objects(directory: Path) -> list[Any]:
         return {"share": [0.0 for _ in inputs["amount"]], "more": [0 for _ in inputs["extra"]]}
 
     services = [
-        FeatureService(name="simple", features=[spend]),
+        FeatureService(name="simple", features=[spend[list(SIMPLE)]]),
         FeatureService(name="briefly", features=[brief]),
         FeatureService(name="tills", features=[tills]),
         FeatureService(name="scoring", features=[spend[["rows", "x_mean"]], asked]),

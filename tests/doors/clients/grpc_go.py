@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from typing import Any
 
 from .. import exact, programs
@@ -23,7 +24,8 @@ class GrpcGo(Client):
         self.told(f"grpc_go {' '.join(flags)}", done.stdout + done.stderr)
         if done.returncode != 0:
             raise Refused(f"grpc_go {done.returncode}", done.stderr.decode())
-        got: dict[str, Any] = json.loads(done.stdout)
+        # A zero with a sign is written `-0`, which Python takes for a whole number.
+        got: dict[str, Any] = json.loads(done.stdout, parse_int=lambda text: -0.0 if text == "-0" else int(text))
         if got.get("error"):
             raise Refused(f"{got['error']['code']} {got['error']['reason']}".strip(), got["error"]["message"])
         return got
@@ -109,7 +111,8 @@ def plain(own: dict[str, Any]) -> list[Any]:
             at += length
     elif member == "vectors":
         width = held["dimension"]
-        rows = [held["values"][at : at + width] for at in range(0, len(held["values"]), width)]
+        floats = [single_precision(value) for value in held["values"]]
+        rows = [floats[at : at + width] for at in range(0, len(floats), width)]
     else:
         rows = [single(member, value) for value in held["values"]]
     nulls = own["nulls"] or [False] * len(rows)
@@ -119,9 +122,17 @@ def plain(own: dict[str, Any]) -> list[Any]:
 def single(member: str, value: Any) -> Any:
     if member in ("int64s", "timestamps"):
         return int(value)
-    if member in ("floats", "doubles"):
+    if member == "doubles":
         return float(value)
+    if member == "floats":
+        return single_precision(value)
     return base64.b64decode(value) if member == "binaries" else value
+
+
+def single_precision(value: Any) -> float:
+    """The digits of a float32 are the fewest that read back to it as such, and not as a double."""
+    (own,) = struct.unpack("f", struct.pack("f", float(value)))
+    return float(own)
 
 
 def ack(taken: dict[str, Any]) -> Ack:

@@ -70,9 +70,7 @@ class RedisClient(Client):
         return {"PONG": "SERVING"}.get(self.one("PING"), "?")
 
     def status(self) -> dict[str, Any]:
-        told = self.one("INFO")
-        lines = [line.partition(":") for line in told.splitlines() if ":" in line]
-        return {"version": {name: value for name, _, value in lines}["thalweg_version"]}
+        return versions(self.one("INFO"))
 
     def kind(self, key: str) -> str:
         return str(self.one("TYPE", key))
@@ -138,6 +136,12 @@ def plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value) if isinstance(value, bool | list) else repr(value)
+
+
+def versions(info: str) -> dict[str, Any]:
+    """The server's own version, of the lines of `INFO`."""
+    pairs = (line.partition(":") for line in info.splitlines())
+    return {"version": {name: value for name, _, value in pairs}["thalweg_version"]}
 
 
 def mapping(found: Any) -> dict[str, Any]:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from .. import programs
 from .base import Refused
-from .redis_any import RedisClient, Reply, refused
+from .redis_any import RedisClient, Reply, refused, versions
 
 
 class RedisCli(RedisClient):
     def send(self, commands: list[list[str]]) -> list[Reply]:
         """The commands as lines of standard input; one line of output for each."""
-        lines = "".join(" ".join(quoted(word) for word in words) + "\n" for words in commands)
+        told = self.printed("".join(" ".join(quoted(word) for word in words) + "\n" for words in commands)).splitlines()
+        if len(told) != len(commands):
+            raise Refused("redis-cli", f"{len(told)} answers to {len(commands)} commands")
+        return [reply(line) for line in told]
+
+    def printed(self, lines: str) -> str:
         done = programs.run("redis-cli", "-p", str(self.world.server.redis_port), "--json", stdin=lines.encode())
         self.told(f"redis-cli --json <<< {lines}", done.stdout + done.stderr)
-        told = done.stdout.decode().splitlines()
-        if done.returncode != 0 or len(told) != len(commands):
-            raise Refused(f"redis-cli {done.returncode}", f"{len(told)} answers: {done.stdout!r} {done.stderr!r}")
-        return [reply(line) for line in told]
+        if done.returncode != 0:
+            raise Refused(f"redis-cli {done.returncode}", repr(done.stdout + done.stderr))
+        return done.stdout.decode()
+
+    def status(self) -> dict[str, Any]:
+        """`INFO` alone is printed as it is."""
+        return versions(self.printed("INFO\n"))
 
 
 def quoted(word: str) -> str:

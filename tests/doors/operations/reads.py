@@ -7,7 +7,7 @@ from typing import Any
 from .. import exact
 from ..clients.base import refusal
 from ..project import HOUR, LEAST, MOST, ODD_KEYS, SIMPLE, TYPES, U1_SPEND, UPON
-from .expecting import absent, at_the_end, equal, present, refused_with
+from .expecting import absent, at_the_end, cell, equal, present, refused_with
 
 SIMPLE_U1 = {f"spend.{name}": U1_SPEND[f"spend.{name}"] for name in SIMPLE}
 
@@ -20,7 +20,7 @@ def service(client: Any) -> None:
 
 def two_key_columns(client: Any) -> None:
     keys = {"shop": [7, 7, LEAST, MOST], "till": ["a:b%", "x", "a:b%", "a:b%"]}
-    answer = client.read("tills", keys, **at_the_end(client))
+    answer = client.read("tills", keys, fields=["till_sales.rows"], **at_the_end(client))
     for row, rows in ((0, 2), (2, 1), (3, 1)):
         present(answer, {"till_sales.rows": rows}, client.types, row)
     absent(client, answer, "till_sales.rows", "NOT_FOUND", 0, row=1)
@@ -89,6 +89,23 @@ def missing_entity(client: Any) -> None:
     answer = client.read("simple", {"user": ["never seen"]}, **at_the_end(client))
     absent(client, answer, "spend.rows", "NOT_FOUND", 0)
     absent(client, answer, "spend.total", "NOT_FOUND")
+
+
+def empty_values(client: Any) -> None:
+    """Lists and maps of no input are empty, for somebody who was never seen as for somebody with nulls alone."""
+    names = ["spend.newest", "spend.words"]
+    answer = client.read("spending", {"user": ["u2", "never seen"]}, fields=names, **at_the_end(client))
+    for name in names:
+        present(answer, {name: {} if name == "spend.words" else []}, client.types)
+        absent(client, answer, name, "NOT_FOUND", [], row=1)
+
+
+def empty_values_of_nobody(client: Any) -> None:
+    """Feast's client cannot hold an empty list, so it is not to get one of somebody who was never seen."""
+    names = ["spend.newest", "spend.words"]
+    answer = client.read("spending", {"user": ["never seen"]}, fields=names)
+    for name in names:
+        equal(cell(answer, name), (None, "NOT_FOUND"), f"`{name}`")
 
 
 def null(client: Any) -> None:

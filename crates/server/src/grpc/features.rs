@@ -238,9 +238,9 @@ mod tests {
         let columns = typed(&given, &keys(), "entities", "key column").unwrap();
         assert_eq!(columns[0].0, "card");
         assert_eq!(columns[1].1.len(), 2);
-        let given = HashMap::from([("cards".to_owned(), text(&["a"]))]);
+        let given = HashMap::from([("crad".to_owned(), text(&["a"]))]);
         let error = typed(&given, &keys(), "entities", "key column").unwrap_err().to_string();
-        assert_eq!(error, "`entities` has no key column `cards`: did you mean `card`?");
+        assert_eq!(error, "`entities` has no key column `crad`: did you mean `card`?");
         let given = HashMap::from([("shop".to_owned(), text(&["a"]))]);
         let error = typed(&given, &keys(), "entities", "key column").unwrap_err().to_string();
         assert!(error.contains("column `shop`: it came as `strings`: send int64 values as `int64s`"), "{error}");

@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use thalweg_engine::{Ack, Input, PushRequest, Runtime, SourceRuntime};
+use thalweg_engine::{Ack, Input, PushRequest, SourceRuntime};
 
 /// What is written, and to which source.
 struct Written<'a> {
@@ -22,8 +22,8 @@ struct Written<'a> {
     df: Members<'a>,
 }
 
-/// Reads the body of one of the two routes.
-type Reading = for<'a> fn(&Runtime, &'a [u8]) -> Result<Written<'a>, Refused>;
+/// Reads the body of one of the two routes. What is wrong with it is said before what is not defined.
+type Reading = for<'a> fn(&Session, &'a [u8]) -> Result<Written<'a>, Refused>;
 
 /// Takes rows of a source; answers without a body, as Feast does.
 pub async fn push(
@@ -59,8 +59,7 @@ async fn take(app: App, session: Session, headers: HeaderMap, body: Body, readin
 }
 
 fn apply(session: &Session, body: &[u8], reading: Reading, key: Option<String>) -> Result<(), Refused> {
-    let runtime = session.runtime()?;
-    let Written { source, df } = reading(&runtime, body)?;
+    let Written { source, df } = reading(session, body)?;
     let (name, timestamp) = (&source.definition.name, &source.definition.timestamp);
     let rows = frame::rows(&Target { source: name, columns: &source.columns, timestamp }, &df)?;
     let request =
@@ -68,7 +67,7 @@ fn apply(session: &Session, body: &[u8], reading: Reading, key: Option<String>) 
     all_taken(&session.push(request)?)
 }
 
-fn to_source<'a>(runtime: &Runtime, body: &'a [u8]) -> Result<Written<'a>, Refused> {
+fn to_source<'a>(session: &Session, body: &'a [u8]) -> Result<Written<'a>, Refused> {
     let mut form = Form::read(body)?;
     let (name, df) = (form.text("push_source_name"), form.members("df"));
     let to = form.text_or("to", "online");
@@ -86,6 +85,7 @@ fn to_source<'a>(runtime: &Runtime, body: &'a [u8]) -> Result<Written<'a>, Refus
             return Err(Refused::wrong(format!("`to` is \"{other}\": write \"online\" or \"online_and_offline\"")));
         }
     }
+    let runtime = session.runtime()?;
     match runtime.sources.get(&name) {
         Some(source) => Ok(Written { source: source.clone(), df }),
         None => {
@@ -95,11 +95,12 @@ fn to_source<'a>(runtime: &Runtime, body: &'a [u8]) -> Result<Written<'a>, Refus
     }
 }
 
-fn to_view<'a>(runtime: &Runtime, body: &'a [u8]) -> Result<Written<'a>, Refused> {
+fn to_view<'a>(session: &Session, body: &'a [u8]) -> Result<Written<'a>, Refused> {
     let mut form = Form::read(body)?;
     let (name, df) = (form.text("feature_view_name"), form.members("df"));
     check_options(&mut form);
     form.done()?;
+    let runtime = session.runtime()?;
     let Some(view) = runtime.views.get(&name) else {
         let views = runtime.checked.manifest.views.iter();
         let message = unknown("feature view", &name, views.map(|view| view.name.as_str()));
