@@ -1,6 +1,7 @@
 # Everything that people and CI run. Each target sets up what it needs from the registries and says what is missing.
 #
 #   make demo    the whole main job on real data: define, replay, serve, train, check
+#   make doors   every operation at every door, tried with clients that others wrote: a table
 #   make test    format, lints, Rust tests, Python tests
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -13,7 +14,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?= .thalweg/demo
 
-.PHONY: help prerequisites venv-test venv-demo develop release test test-rust test-python lint demo clean
+.PHONY: help prerequisites venv-test venv-demo develop release test test-rust test-python lint demo doors clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -66,6 +67,13 @@ test: lint test-rust test-python
 
 demo: release
 	source $(BIN)/activate && python examples/flights/demo.py --work $(DEMO_DIR)
+
+# The clients that are no Python packages come from scripts/door-clients, which says how to get what is missing.
+doors: develop
+	@echo "== clients of the doors"
+	source $(BIN)/activate && scripts/door-clients python
+	@echo "== every operation at every door"
+	source $(BIN)/activate && PYTHONPATH=tests python -m doors
 
 clean:
 	rm -rf $(VENV) $(DEMO_DIR)

@@ -30,6 +30,15 @@ class FakeEngine:
 
         return call
 
+    def features_table(self, *given):
+        self.calls.append(("features_table", *given))
+        return SPINE
+
+    def direct(self, *given):
+        self.calls.append(("direct", *given))
+        value = {"aggregation": None, "value": 3, "type": "int64", "status": "PRESENT", "event_time": None}
+        return json.dumps({"as_of": None, "values": [value], "sequence": 7, "at": None, "repeated": False})
+
     def training_set(self, *given):
         self.calls.append(("training_set", *given))
         return SPINE, '{"id": "7", "rows": 1}'
@@ -71,6 +80,30 @@ def test_a_training_set(fake, tmp_path):
     assert json.loads(fake.calls[2][3])["sql"] == "SELECT 1"
 
 
+def test_tables_and_direct_features_reach_the_native_engine(fake, tmp_path):
+    engine = tw.Engine(tmp_path)
+    table = engine.features_table(["v.x", "gap"], {"carrier": ["AA"]}, as_of=17)
+    assert table.equals(SPINE)
+    name, request, columns = fake.calls[1]
+    assert (name, json.loads(request)) == ("features_table", {"features": ["v.x", "gap"], "as_of": 17})
+    assert columns.to_pydict() == {"carrier": ["AA"]}
+    handle = engine.direct("users.clicks")
+    assert handle.get({"user": "u1"}, previous=1).value == 3
+    assert handle.incr({"user": "u1"}, at=datetime(2024, 1, 1), idempotency_key="k").sequence == 7
+    handle.describe()
+    assert fake.calls[2:] == [
+        ("direct", "users.clicks@-1", "get", '{"keys": {"user": "u1"}}', None),
+        (
+            "direct",
+            "users.clicks",
+            "incr",
+            '{"keys": {"user": "u1"}, "value": 1, "at": "2024-01-01T00:00:00.000000Z"}',
+            "k",
+        ),
+        ("direct_descriptor", "users.clicks"),
+    ]
+
+
 def test_errors_of_the_engine_are_those_of_the_package(fake, tmp_path):
     with pytest.raises(tw.ThalwegError, match="no source `gone`"):
         tw.Engine(tmp_path).push("gone", [{"x": 1}])
@@ -106,3 +139,34 @@ def test_the_whole_way(tmp_path):
         assert vector.statuses["spend.total_1d"] == ["PRESENT", "NOT_FOUND"]
         spine = pa.table({"card": ["a"], "timestamp": pa.array([at])})
         assert engine.training_set(service, spine, progress=False).to_arrow()["spend__total_1d"].to_pylist() == [0.1]
+
+
+def test_direct_features_and_tables_the_whole_way(tmp_path):
+    pytest.importorskip("thalweg._native")
+    user = tw.Entity("user", keys={"user": tw.string})
+    clicks = tw.DirectFeature("clicks", entity=user, primitive=int, namespace="users", keep_previous=1)
+    seen = tw.DirectFeature("seen", entity=user, primitive=datetime, namespace="users")
+    spend = tw.DirectFeature(
+        "spend", entity=user, primitive=float, namespace="users", aggregations=["count", "sum"], over="1h"
+    )
+    service = tw.FeatureService("profile", features=[clicks, spend.aggregation("sum")])
+    with tw.Engine(tmp_path / "data") as engine:
+        engine.apply(tw.Project("shop", [service, seen]))
+        handle = engine.direct(clicks)
+        first = handle.incr({"user": "u1"}, 2, idempotency_key="k")
+        again = handle.incr({"user": "u1"}, 2, idempotency_key="k")
+        assert (again.sequence, again.at, again.repeated) == (first.sequence, first.at, True)
+        handle.set({"user": "u1"}, 7)
+        assert (handle.get({"user": "u1"}).value, handle.get({"user": "u1"}, previous=1).value) == (7, 2)
+        engine.direct(seen).set({"user": "u1"}, datetime(2024, 5, 1))
+        assert engine.direct(seen).get({"user": "u1"}).value == datetime(2024, 5, 1, tzinfo=UTC)
+        engine.direct(spend).update({"user": "u1"}, 2.5)
+        assert engine.direct(spend).get({"user": "u1"}).value == {"count": 1, "sum": 2.5}
+        assert engine.direct(spend).get({"user": "u9"}, aggregation="sum").status == "NOT_FOUND"
+        assert engine.direct(clicks).describe()["keep_previous"] == 1
+        table = engine.features_table(service, {"user": ["u1", "u9"]})
+        assert table["users__clicks__value"].to_pylist() == [7, None]
+        assert table["users__spend__sum_1h__status"].to_pylist() == ["PRESENT", "NOT_FOUND"]
+        assert set(table.schema.metadata) == {b"as_of", b"manifest_hash"}
+        with pytest.raises(tw.ThalwegError, match="only a list can be appended to"):
+            handle.append({"user": "u1"}, 1)

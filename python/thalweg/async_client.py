@@ -65,7 +65,11 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Waits for calls under way, and closes the connections. Calls after it fail."""
+        # Threads drop theirs when they end: held here, they are closed and not left to the garbage collector.
+        connections = self._client._http.connections()
         await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
+        for connection in connections:
+            connection.close()
 
     async def _run(self, call: Callable[..., _T], *given: Any, **named: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *given, **named))
@@ -79,9 +83,7 @@ class AsyncClient:
         self, source: SourceLike, data: Frame, *, idempotency_key: str | None = None, backfill: bool = False
     ) -> PushResult:
         """See `Client.push`."""
-        return await self._run(
-            self._client.push, source, data, idempotency_key=idempotency_key, backfill=backfill
-        )
+        return await self._run(self._client.push, source, data, idempotency_key=idempotency_key, backfill=backfill)
 
     async def features(
         self,
@@ -159,6 +161,10 @@ class AsyncClient:
     async def status(self) -> Json:
         """See `Client.status`."""
         return await self._run(self._client.status)
+
+    async def health(self) -> None:
+        """See `Client.health`."""
+        await self._run(self._client.health)
 
     async def ledger(self, source: SourceLike) -> Json:
         """See `Client.ledger`."""

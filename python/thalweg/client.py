@@ -61,7 +61,8 @@ class Client(Session):
         ca_cert: str | os.PathLike[str] | None = None,
     ) -> None:
         address = url or os.environ.get("THALWEG_URL") or DEFAULT_URL
-        key = api_key or os.environ.get("THALWEG_API_KEY")
+        # A file that a key was put into ends with a line end.
+        key = (api_key or os.environ.get("THALWEG_API_KEY") or "").strip()
         authority = ca_cert or os.environ.get("THALWEG_CA_CERT")
         all_headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         self._http = HttpConnection(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from . import arguments
 from .definitions import Json
 from .direct import DirectFeature
+from .errors import ServerError
 from .values import PointInTime, decode_all, encode, moment, parse_moment
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class DirectWrite:
 class DirectHandle:
     """A directly written feature, by its selector. Made by `client.direct(...)`.
 
-    Keys are given by column: `{"user": "u1"}`. A write happens now unless `at` says when; it is an event in the log, and
-    so in history and in training sets. Each has an idempotency key, so that it counts once however often it is sent.
+    Keys are given by column: `{"user": "u1"}`. A write happens now unless `at` says when; it is an event in the log,
+    and so in history and in training sets. Each has an idempotency key, so that it counts once however often it is
+    sent; where it fails, `ServerError.idempotency_key` is the one to send it again with.
     """
 
     def __init__(self, session: Session, selector: str) -> None:
@@ -113,9 +115,21 @@ class DirectHandle:
         body: Json = {"keys": encode(dict(keys)), "value": encode(value)}
         if at is not None:
             body["at"] = moment(at)
-        key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
-        answer = self._session._direct(self.selector, operation, body, key)
+        key = key_of(idempotency_key)
+        try:
+            answer = self._session._direct(self.selector, operation, body, key)
+        except ServerError as error:
+            # It may have been written all the same: whoever sends it again needs the key.
+            error.idempotency_key = key
+            raise
         return DirectWrite(int(answer["sequence"]), parse_moment(answer.get("at")), bool(answer.get("repeated")))
+
+
+def key_of(idempotency_key: object) -> str:
+    """The idempotency key that was given, or a new one."""
+    if idempotency_key is None:
+        return str(uuid.uuid4())
+    return arguments.text(idempotency_key, "idempotency_key", "leave it out to have one made")
 
 
 def selector_of(feature: object) -> str:

@@ -14,6 +14,7 @@ import random
 import ssl
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -56,8 +57,10 @@ class HttpConnection:
         self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
         self._timeout, self._retries, self._headers = timeout, retries, headers
         # Made once: reading the certificates of the system takes longer than a request.
-        self._tls = ssl.create_default_context(cafile=ca_cert) if self._secure else None
+        self._tls = _trust(ca_cert) if self._secure else None
         self._local = threading.local()
+        self._open: weakref.WeakSet[http.client.HTTPConnection] = weakref.WeakSet()
+        self._lock = threading.Lock()
 
     def json(self, exchange: Exchange) -> Any:
         """The answer, which is JSON; None where it is empty."""
@@ -74,6 +77,12 @@ class HttpConnection:
             except TimeoutError as error:
                 if last or not exchange.retry_timeout:
                     raise ServerError("TIMEOUT", f"no answer from {self.url} in {self._timeout:g} s") from error
+            except ssl.SSLCertVerificationError as error:
+                raise ServerError(
+                    "UNREACHABLE",
+                    f"the certificate of {self.url} is not trusted ({error.verify_message}); "
+                    "pass ca_cert= with the authority that signed it",
+                ) from error
             except _LOST as error:
                 if last:
                     reason = str(error) or type(error).__name__
@@ -94,6 +103,11 @@ class HttpConnection:
         connection = self._local.__dict__.pop("connection", None)
         if connection is not None:
             connection.close()
+
+    def connections(self) -> list[http.client.HTTPConnection]:
+        """Those of all threads."""
+        with self._lock:
+            return list(self._open)
 
     def _once(self, exchange: Exchange) -> tuple[int, float | None, bytes]:
         path = f"{self._base}{exchange.path}"
@@ -140,9 +154,22 @@ class HttpConnection:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         else:
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+        with self._lock:
+            self._open.add(connection)
         self._local.connection = connection
         self._local.process = os.getpid()
         return connection, False
+
+
+def _trust(ca_cert: str | None) -> ssl.SSLContext:
+    """Whom the certificates of servers must be signed by: the authorities of the system, or the one in a file."""
+    try:
+        return ssl.create_default_context(cafile=ca_cert)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"`ca_cert` is {ca_cert!r}, and no certificate can be read there ({reason}); pass a file in PEM form"
+        ) from error
 
 
 def _refusal(status: int, body: bytes, retry_after: float | None) -> ServerError:

@@ -7,7 +7,6 @@ idempotency keys, points in time.
 from __future__ import annotations
 
 import re
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import arguments
 from .definitions import Json
-from .direct_handle import DirectHandle, DirectLike, selector_of
+from .direct import DirectFeature
+from .direct_handle import DirectHandle, DirectLike, key_of, selector_of
 from .frames import Frame, Rows, as_rows, read_parquet, to_columns, to_table
 from .progress import Progress, ProgressLine
 from .project import Compiled, Project
@@ -79,7 +79,7 @@ class Session(ABC):
         name = _source_name(source)
         rows: Any = as_rows(data)
         batch = to_table(data) if rows is None else rows
-        key = str(uuid.uuid4()) if idempotency_key is None else arguments.text(idempotency_key, "idempotency_key", "")
+        key = key_of(idempotency_key)
         count = len(batch)
         parts = []
         for start in range(0, max(count, 1), MAX_PUSH_ROWS):
@@ -280,7 +280,7 @@ def _asked(service: object) -> Json:
         return {"service": service.name}
     if isinstance(service, str) and "." not in service:
         return {"service": arguments.text(service, "service", "pass a service or its name")}
-    if isinstance(service, str | FeatureView | FeatureRef | OnDemand):
+    if isinstance(service, str | FeatureView | FeatureRef | DirectFeature | OnDemand):
         return {"features": list(references(service))}
     if not isinstance(service, Iterable):
         raise TypeError(f"`service` takes a service, its name or a list of features, not {arguments.kind(service)}")

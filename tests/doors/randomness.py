@@ -1,5 +1,5 @@
-"""Random values of every type, with those that doors lose: signs of zeros, NaN, infinities, the ends of ranges, text that
-needs escapes."""
+"""Random values of every type, with those that doors lose: signs of zeros, NaN, infinities, the ends of ranges, text
+that needs escapes."""
 
 from __future__ import annotations
 

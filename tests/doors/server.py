@@ -113,7 +113,7 @@ class Server:
 class World:
     """A server with the project of these tests in force and its first rows loaded."""
 
-    def __init__(self, server: Server, key: str | None = None) -> None:
+    def __init__(self, server: Server, key: str | None = None, verify: Any = True) -> None:
         import httpx
 
         self.server, self.key = server, key
@@ -122,7 +122,7 @@ class World:
         self.types: dict[str, str] = {}
         self.definitions = json.loads(project().to_json())
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=server.url, headers=headers, timeout=30, trust_env=False)
+        self.http = httpx.Client(base_url=server.url, headers=headers, timeout=30, trust_env=False, verify=verify)
         self.applied = self._sent("/v1/apply", self.definitions)
         for source, rows in (("facts", self.facts.rows()), ("sales", self.facts.sales())):
             self.load(source, rows)

@@ -1,5 +1,5 @@
-"""One engine, many doors: what is read through any of them is the same, to the last bit, and what is written through any
-of them is seen by every other."""
+"""One engine, many doors: what is read through any of them is the same, to the last bit, and what is written through
+any of them is seen by every other."""
 
 from __future__ import annotations
 

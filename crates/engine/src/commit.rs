@@ -1,6 +1,7 @@
 //! Group commit: pushes wait in a queue; one fsync makes all of them durable; then their rows become visible and
 //! their pushers are told.
 
+use crate::apply::Newest;
 use crate::batch::{Ack, BATCH_RECORD, LoggedBatch};
 use crate::engine::{Committer, Engine, Remembered, Sequencer};
 use crate::error::EngineError;
@@ -198,6 +199,8 @@ impl Engine {
     fn settle(&self, committer: &mut Committer, first: u64, batch: &LoggedBatch) -> Result<(), EngineError> {
         let newest = match self.apply_batch(first, batch) {
             Ok(newest) => newest,
+            // The source was taken out of the manifest while these rows waited: nobody reads them.
+            Err(EngineError::NotFound(_)) => Newest::default(),
             Err(error) => {
                 tracing::error!("a durable batch cannot be applied: {error}");
                 self.failed.store(true, Ordering::Release);

@@ -29,6 +29,20 @@ pub struct PushRequest<'a> {
     pub backfill: bool,
 }
 
+/// A push that was taken.
+pub struct Submitted {
+    pub ticket: Ticket,
+    /// Its rows as the log gets them: what middlewares and the contract left of those that came. None where it is a
+    /// repeat, of which nothing goes to the log.
+    pub rows: Option<RecordBatch>,
+}
+
+impl Submitted {
+    fn repeat(ticket: Ticket) -> Self {
+        Self { ticket, rows: None }
+    }
+}
+
 /// What the sequencer did for a push, to be undone if it cannot be made durable.
 #[derive(Default)]
 pub(crate) struct Traces {
@@ -41,11 +55,11 @@ pub(crate) struct Traces {
 impl Engine {
     /// Takes a push as far as the queue before the log; the ticket tells when its rows are durable and visible.
     pub fn submit(&self, request: PushRequest<'_>) -> Result<Ticket, EngineError> {
-        self.submit_after(request, None)
+        Ok(self.submit_after(request, None)?.ticket)
     }
 
     /// As submit, for rows computed from those of an earlier push: refused where that one has failed.
-    pub fn submit_after(&self, request: PushRequest<'_>, earlier: Option<&Ticket>) -> Result<Ticket, EngineError> {
+    pub fn submit_after(&self, request: PushRequest<'_>, earlier: Option<&Ticket>) -> Result<Submitted, EngineError> {
         if self.has_failed() {
             return Err(EngineError::Unavailable(
                 "writing has stopped after a failed write: restart to recover what was acknowledged".to_owned(),
@@ -62,7 +76,7 @@ impl Engine {
         if !source.pipeline.is_empty()
             && let Some(ticket) = key.as_ref().and_then(|key| self.sequencer.lock().repeated(key))
         {
-            return Ok(ticket);
+            return Ok(Submitted::repeat(ticket));
         }
         let mut decoded = decode(&source.definition, &source.schema, request.input)?;
         let broken = |why: String| EngineError::Invalid(format!("source `{}`: {why}", request.source));
@@ -90,12 +104,12 @@ impl Engine {
         key: Option<String>,
         backfill: bool,
         earlier: Option<&Ticket>,
-    ) -> Result<Ticket, EngineError> {
+    ) -> Result<Submitted, EngineError> {
         let name = &source.definition.name;
         let broken = |why: String| EngineError::Invalid(format!("source `{name}`: {why}"));
         let mut sequencer = self.sequencer.lock();
         if let Some(ticket) = key.as_ref().and_then(|key| sequencer.repeated(key)) {
-            return Ok(ticket);
+            return Ok(Submitted::repeat(ticket));
         }
         // Under the lock under which failed pushes are taken back, so that none comes in between.
         if earlier.is_some_and(Ticket::has_failed) {
@@ -142,7 +156,8 @@ impl Engine {
             BatchHeader { ack, idempotency_key: key.clone(), accepted_at: self.timeline.wall(), quarantined: rejects };
         let batch = LoggedBatch { header, rows, before };
         traces.idempotency_key = key;
-        Ok(self.enqueue(&mut sequencer, batch, traces, source.pipeline.clone()))
+        let rows = Some(batch.rows.clone());
+        Ok(Submitted { ticket: self.enqueue(&mut sequencer, batch, traces, source.pipeline.clone()), rows })
     }
 
     fn enqueue(&self, sequencer: &mut Sequencer, batch: LoggedBatch, traces: Traces, after: Pipeline) -> Ticket {

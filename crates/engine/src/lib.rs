@@ -46,7 +46,7 @@ pub use commit::Ticket;
 pub use decode::{Decoded, Input, Reject, decode, source_schema};
 pub use engine::{Components, Engine, EngineSettings};
 pub use error::EngineError;
-pub use ingest::PushRequest;
+pub use ingest::{PushRequest, Submitted};
 pub use ledger::Ledger;
 pub use manifest::{AppliedManifest, NewManifest};
 pub use middleware::{Middleware, Rows};

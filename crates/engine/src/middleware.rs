@@ -78,7 +78,7 @@ pub trait Middleware: Send + Sync {
     }
 
     /// The rows are durable and visible. Called once per push of this process that was not a repeat, before its pusher
-    /// is told; the push stands, whatever happens here.
+    /// is told, unless that one waits no longer; the push stands, whatever happens here.
     fn after_set(&self, ack: &Ack) {
         let _ = ack;
     }

@@ -13,6 +13,7 @@ mod error;
 mod grpc;
 pub mod http;
 mod instance;
+mod ipc;
 mod listening;
 mod nearest;
 pub mod resp;

@@ -13,7 +13,9 @@ from .redis_any import RedisClient, Reply, refused, versions
 class RedisCli(RedisClient):
     def send(self, commands: list[list[str]]) -> list[Reply]:
         """The commands as lines of standard input; one line of output for each."""
-        told = self.printed("".join(" ".join(quoted(word) for word in words) + "\n" for words in commands)).splitlines()
+        lines = "".join(" ".join(quoted(word) for word in words) + "\n" for words in commands)
+        # Not `splitlines`: text may have other ends of lines in it.
+        told = self.printed(lines).removesuffix("\n").split("\n")
         if len(told) != len(commands):
             raise Refused("redis-cli", f"{len(told)} answers to {len(commands)} commands")
         return [reply(line) for line in told]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from ..server import World
 from .base import Refused, refusal
@@ -70,19 +70,12 @@ class Redis3(Redis2):
 
 def of_error(error: Exception) -> Refused:
     """The error's line; redis-py takes the first word off where it has a class for it, and so it is put back."""
-    words = {
-        "AuthenticationError": "WRONGPASS",
-        "AuthenticationWrongNumberOfArgsError": "ERR",
-        "BusyLoadingError": "LOADING",
-        "NoPermissionError": "NOPERM",
-        "TryAgainError": "TRYAGAIN",
-    }
     line = str(error)
+    if isinstance(error, AuthenticationError):
+        return Refused("WRONGPASS" if "invalid username-password" in line else "NOAUTH", line)
+    words = {"BusyLoadingError": "LOADING", "NoPermissionError": "NOPERM", "TryAgainError": "TRYAGAIN"}
+    word = words.get(type(error).__name__)
+    if word is not None:
+        return Refused(word, line.removeprefix(f"{word} "))
     first = line.partition(" ")[0]
-    if first.isupper() and first.isalpha():
-        return refused(line)
-    if isinstance(error, NoPermissionError):
-        return Refused("NOPERM", line)
-    if "Authentication required" in line:
-        return Refused("NOAUTH", line)
-    return Refused(words.get(type(error).__name__, "ERR"), line)
+    return refused(line) if first.isupper() and first.isalpha() else Refused("ERR", line)

@@ -2,7 +2,7 @@
 
 use crate::support::{
     NEW_YEAR, Random, SeedNote, USERS, World, change_source, counts, everything, finish, ids, ids_view, logged,
-    manifest, mixed_view, order, push, random_orders, read, source, status, views,
+    manifest, mixed_view, order, push, random_orders, read, request, source, status, views,
 };
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
@@ -154,4 +154,20 @@ fn a_view_over_changes_takes_what_the_log_brings_after_history() {
     finish(&engine, &applied.to_build);
     assert_eq!(ids(&engine, "ann"), [2]);
     assert_eq!(counts(&read(&engine, "w.ids", "ann")).into_keys().collect::<Vec<_>>(), [2]);
+}
+
+/// The rows are in the log and nobody reads them, as after a restart; what is pushed elsewhere goes on.
+#[test]
+fn a_push_that_waits_while_its_source_is_taken_out_stops_nothing() {
+    let world = World::new();
+    let two = vec![ids_view("v", "orders"), ids_view("w", "visits")];
+    let engine = world.start(manifest(vec![source("orders"), source("visits")], two));
+    let body = order("ann", 1, NEW_YEAR - 5).to_string();
+    let waiting = engine.submit(request("visits", body.as_bytes(), None)).expect("taken");
+    assert_eq!(world.apply(&engine, first()).to_build, [""; 0]);
+    engine.commit_pending();
+    assert_eq!(waiting.wait().expect("it is durable").applied, 1);
+    assert!(!engine.has_failed());
+    push(&engine, "orders", &order("ann", 2, NEW_YEAR - 4));
+    assert_eq!(ids(&engine, "ann"), [2]);
 }

@@ -4,6 +4,7 @@
 use crate::support::{
     NEW_YEAR, World, counted, feature, ids, manifest, order, push, read, request, source, status, view,
 };
+use serde_json::{Value as Json, json};
 use std::time::Duration as Patience;
 use thalweg_aggregate::{Answer, Cell, Status, Value, encode_key};
 use thalweg_definition::{Aggregation, Duration, HOUR, Manifest, SECOND, Window};
@@ -67,7 +68,7 @@ fn nothing_is_taken_that_builds_on_a_failed_push() {
     let body = order("ann", 1, NEW_YEAR - 5).to_string();
     let first = engine.submit(request("orders", body.as_bytes(), None)).expect("taken");
     let second = order("ann", 2, NEW_YEAR - 5).to_string();
-    let second = engine.submit_after(request("orders", second.as_bytes(), None), Some(&first)).expect("taken");
+    let second = engine.submit_after(request("orders", second.as_bytes(), None), Some(&first)).expect("taken").ticket;
     engine.commit_pending();
     first.wait().expect_err("the disk is full");
     second.wait().expect_err("it went with the first");
@@ -75,13 +76,32 @@ fn nothing_is_taken_that_builds_on_a_failed_push() {
     let third = order("ann", 3, NEW_YEAR - 5).to_string();
     let refused = engine.submit_after(request("orders", third.as_bytes(), None), Some(&first)).err();
     assert_eq!(refused.expect("it stands on nothing").code(), "OVERLOADED");
-    let alone = engine.submit_after(request("orders", third.as_bytes(), None), None).expect("taken");
+    let alone = engine.submit_after(request("orders", third.as_bytes(), None), None).expect("taken").ticket;
     engine.commit_pending();
     let alone_settled = alone.wait().expect("durable");
     assert_eq!(alone_settled.applied, 1);
     let fourth = order("ann", 4, NEW_YEAR - 5).to_string();
-    let fourth = engine.submit_after(request("orders", fourth.as_bytes(), None), Some(&alone)).expect("taken");
+    let fourth = engine.submit_after(request("orders", fourth.as_bytes(), None), Some(&alone)).expect("taken").ticket;
     engine.commit_pending();
     fourth.wait().expect("the one it stands on is durable");
     assert_eq!(ids(&engine, "ann"), [3, 4]);
+}
+
+/// What the next write builds on are the rows that the log gets, and not those that were sent.
+#[test]
+fn a_push_says_which_of_its_rows_go_to_the_log() {
+    let world = World::new();
+    let engine = world.start(counted());
+    let rows = |row: &Json, key: Option<&str>| {
+        let body = row.to_string();
+        let submitted = engine.submit_after(request("orders", body.as_bytes(), key), None).expect("taken");
+        engine.commit_pending();
+        submitted.ticket.wait().expect("acknowledged");
+        submitted.rows.map(|rows| rows.num_rows())
+    };
+    let mut row = order("ann", 1, NEW_YEAR - 5);
+    assert_eq!(rows(&row, Some("k")), Some(1));
+    assert_eq!(rows(&row, Some("k")), None, "a repeat brings none");
+    row["units"] = json!(-2000);
+    assert_eq!(rows(&row, None), Some(0), "it breaks the contract");
 }

@@ -23,6 +23,9 @@ pub const AUDIT_FILES: u64 = 16;
 pub const AUDIT_FIELD_BYTES: usize = 256;
 /// Denials of one peer with one code that are written one by one in a minute; of the rest only the number is.
 pub const AUDIT_SINGLE_DENIALS: u64 = 100;
+/// Denials that are written one by one in a minute, of all peers: so that a flood from many addresses cannot soon push
+/// changes out of the files that are kept.
+pub const AUDIT_SINGLE_DENIALS_OF_ALL: u64 = 2000;
 /// The minute in which they are counted, in microseconds.
 pub const AUDIT_FOLD_WINDOW_US: i64 = 60_000_000;
 /// Peers that are told apart in that; further ones are counted together.

@@ -38,6 +38,9 @@ pub use limits::{AUDIT_PAGE, AUDIT_PAGE_DEFAULT};
 /// The name of the metadata database in the data directory.
 pub const METADATA_FILE: &str = "metadata.sqlite";
 
+/// No version of the metadata.
+const UNREAD: i64 = -1;
+
 /// What a key allows. `Admin` includes the others; `Write` does not include `Read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
@@ -107,6 +110,11 @@ impl Caller {
     /// Whether the caller's key is for this namespace.
     pub fn may_reach(&self, namespace: &str) -> bool {
         self.held.as_ref().is_none_or(|held| held.key.reaches(namespace))
+    }
+
+    /// Whether the caller's key is for all namespaces.
+    pub fn may_reach_everything(&self) -> bool {
+        self.held.as_ref().is_none_or(|held| held.key.reaches_everything())
     }
 }
 
@@ -207,9 +215,13 @@ impl Access {
 
     /// Changes the keys by one of the functions [`create`], [`revoke`], [`rotate`]; it counts at once.
     pub fn change<T>(&self, work: impl FnOnce(&Metadata) -> Result<T, ServerError>) -> Result<T, ServerError> {
-        let done = work(&self.shared.metadata)?;
-        self.shared.read_keys(&mut self.shared.read_at.lock())?;
-        Ok(done)
+        let done = work(&self.shared.metadata);
+        let mut read_at = self.shared.read_at.lock();
+        // The version tells of others' changes only: until this one is read, the ticker tries again.
+        *read_at = UNREAD;
+        let read = self.shared.read_keys(&mut read_at);
+        let done = done?;
+        read.map(|()| done)
     }
 
     /// All keys, without their secrets.

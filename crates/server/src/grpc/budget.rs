@@ -22,6 +22,8 @@ pub struct Budget {
 pub struct Share {
     budget: Budget,
     bytes: AtomicU64,
+    /// Of the chunk that came last.
+    newest: AtomicU64,
 }
 
 impl Budget {
@@ -32,7 +34,11 @@ impl Budget {
     }
 
     pub fn share(&self) -> Arc<Share> {
-        Arc::new(Share { budget: self.clone(), bytes: AtomicU64::new(0) })
+        Arc::new(self.nothing())
+    }
+
+    fn nothing(&self) -> Share {
+        Share { budget: self.clone(), bytes: AtomicU64::new(0), newest: AtomicU64::new(0) }
     }
 }
 
@@ -42,18 +48,23 @@ impl Share {
         let share = self.clone();
         Body::from_stream(body.into_data_stream().map(move |chunk| {
             let chunk = chunk?;
+            share.newest.store(chunk.len() as u64, Ordering::Release);
             share.take(chunk.len() as u64).map_err(|error| axum::Error::new(Status::from(error)))?;
             Ok::<_, axum::Error>(chunk)
         }))
     }
 
-    /// Bytes that came in are a message of this size now, with a share of its own.
+    /// Bytes that came in are a message of this size now, with a share of its own. To be called before the next message
+    /// is read.
     pub fn made_into(&self, bytes: usize) -> Result<Share, ServerError> {
         let bytes = bytes as u64;
-        let came_in = self.bytes.load(Ordering::Acquire).min(bytes);
-        self.bytes.fetch_sub(came_in, Ordering::AcqRel);
-        self.budget.used.fetch_sub(came_in, Ordering::AcqRel);
-        let share = Share { budget: self.budget.clone(), bytes: AtomicU64::new(0) };
+        let came_in = self.bytes.load(Ordering::Acquire);
+        // What is not read yet came with the newest chunk. All else went with its messages: the frames around them, and
+        // fields that nobody knows, or a long stream would take the whole budget by and by.
+        let unread = came_in.saturating_sub(bytes).min(self.newest.load(Ordering::Acquire));
+        self.bytes.fetch_sub(came_in - unread, Ordering::AcqRel);
+        self.budget.used.fetch_sub(came_in - unread, Ordering::AcqRel);
+        let share = self.budget.nothing();
         share.take(bytes)?;
         Ok(share)
     }
@@ -109,6 +120,21 @@ mod tests {
         assert_eq!(used(&budget), 3000, "what came in is what the message takes");
         drop(message);
         assert_eq!(used(&budget), 500);
+        drop(share);
+        assert_eq!(used(&budget), 0);
+    }
+
+    /// A message is less than the bytes that it came as.
+    #[test]
+    fn a_long_stream_takes_no_more_than_a_short_one() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let budget = Budget::new(1 << 20);
+        let share = budget.share();
+        for _ in 0..1000 {
+            runtime.block_on(all(share.counted(body(1, 1000)))).unwrap();
+            drop(share.made_into(900).unwrap());
+        }
+        assert!(used(&budget) <= 1000, "{}", used(&budget));
         drop(share);
         assert_eq!(used(&budget), 0);
     }

@@ -1,6 +1,7 @@
 //! `thalweg.v1.Direct`: the engine API, one value of one entity at a time. Values cross to the session in the forms of
 //! JSON, so that all doors read and write them alike.
 
+use super::documents::written_time;
 use super::gate::{Call, Threads};
 use super::v1::direct_get_response::Answer;
 use super::v1::direct_server::Direct;
@@ -16,6 +17,7 @@ use crate::session::Session;
 use base64::Engine as _;
 use prost::Message;
 use serde_json::{Number, Value as Json};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use thalweg_aggregate::Value;
 use thalweg_definition::DataType;
@@ -189,7 +191,7 @@ fn answered(answer: DirectAnswer, types: &[String], one: bool) -> Result<DirectG
 fn typed(json: &Json, data_type: &str) -> Result<DirectValue, ServerError> {
     let no_form = |why: String| ServerError::Internal(format!("a {data_type} has no form in a message: {why}"));
     let parsed: DataType = data_type.parse().map_err(no_form)?;
-    let value = match from_json(json, &parsed).map_err(no_form)? {
+    let value = match from_json(&timed(json, &parsed), &parsed).map_err(no_form)? {
         Value::Null => None,
         Value::List(items) => Some(list(items, &parsed).map_err(no_form)?),
         item => Some(match (&parsed, item) {
@@ -202,6 +204,19 @@ fn typed(json: &Json, data_type: &str) -> Result<DirectValue, ServerError> {
         }),
     };
     Ok(DirectValue { value })
+}
+
+/// Times as numbers: those of years without four digits are written as text that is not taken from outside.
+fn timed<'a>(json: &'a Json, data_type: &DataType) -> Cow<'a, Json> {
+    match (data_type, json) {
+        (DataType::Timestamp, Json::String(text)) => {
+            written_time(text).map_or(Cow::Borrowed(json), |micros| Cow::Owned(micros.into()))
+        }
+        (DataType::List(item), Json::Array(items)) if **item == DataType::Timestamp => {
+            Cow::Owned(items.iter().map(|json| timed(json, item).into_owned()).collect())
+        }
+        _ => Cow::Borrowed(json),
+    }
 }
 
 fn list(items: Vec<Value>, data_type: &DataType) -> Result<Own, String> {
@@ -265,6 +280,14 @@ mod tests {
         assert!(nan.is_nan());
         let text = typed(&"1970-01-01T00:00:01.000000Z".into(), "timestamp").unwrap();
         assert_eq!(text.value, Some(Own::TimestampValue(1_000_000)));
+        // As they are written for answers.
+        for micros in [i64::MIN, -62_135_596_800_000_001, 253_402_300_800_000_000, i64::MAX] {
+            let text = Json::from(thalweg_engine::literal::timestamp_text(micros));
+            let one = typed(&text, "timestamp").unwrap();
+            assert_eq!(one.value, Some(Own::TimestampValue(micros)), "{text}");
+            let many = typed(&Json::Array(vec![text]), "list<timestamp>").unwrap();
+            assert_eq!(many.value, Some(Own::Timestamps(Timestamps { values: vec![micros] })));
+        }
         assert_eq!(typed(&Json::Null, "int64").unwrap().value, None);
         assert_eq!(typed(&1.into(), "decimal(5,2)").unwrap_err().code(), "INTERNAL");
     }

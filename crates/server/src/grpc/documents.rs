@@ -1,5 +1,6 @@
 //! Documents of the instance, which are JSON, as messages: `google.protobuf.Struct` as a whole, or field by field.
 
+use chrono::NaiveDateTime;
 use prost_types::value::Kind;
 use prost_types::{ListValue, NullValue, Struct, Value};
 use serde_json::Value as Json;
@@ -37,7 +38,15 @@ pub fn number(document: &Json, field: &str) -> u64 {
 
 /// A field that is a time, in microseconds; none where it is null.
 pub fn micros(document: &Json, field: &str) -> Option<i64> {
-    document[field].as_str().and_then(timestamp)
+    document[field].as_str().and_then(written_time)
+}
+
+/// The microseconds of a time that the server wrote: what has no year of four digits has a sign, and what no calendar
+/// has is a number, neither of which is taken from outside.
+pub fn written_time(text: &str) -> Option<i64> {
+    let signed = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.fZ").ok();
+    let signed = || signed().map(|time| time.and_utc().timestamp_micros());
+    timestamp(text).or_else(signed).or_else(|| text.parse().ok())
 }
 
 #[cfg(test)]
@@ -56,6 +65,19 @@ mod tests {
         assert_eq!(own.fields["c"].kind, Some(Kind::BoolValue(true)));
         assert_eq!(own.fields["d"].kind, Some(Kind::NumberValue(0.5)));
         assert_eq!(document(Json::Null), Struct::default());
+    }
+
+    #[test]
+    fn every_time_that_is_written_is_read() {
+        let nines = 253_402_300_799_999_999;
+        for micros in [0, -1, 1, nines, nines + 1, -62_135_596_800_000_001, -99_999_999_999_999_999] {
+            let text = thalweg_engine::literal::timestamp_text(micros);
+            assert_eq!(written_time(&text), Some(micros), "{text}");
+        }
+        for micros in [i64::MIN, i64::MAX] {
+            assert_eq!(written_time(&thalweg_engine::literal::timestamp_text(micros)), Some(micros));
+        }
+        assert_eq!(written_time("soon"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! The pushes of a stream take their places in the log one after the other, and wait for the disk together.
 
 use super::arrow_bytes::batches;
+use super::budget::Share;
 use super::errors::{inside, of_push};
 use super::gate::{Call, Threads};
 use super::limits::{LISTED_ERRORS, PUSHES_IN_FLIGHT};
@@ -29,7 +30,9 @@ pub struct EventPushes;
 impl Events for EventPushes {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
         let call = Call::of(&request)?;
-        Ok(Response::new(push(&call, request.into_inner(), || ()).await?))
+        let message = request.into_inner();
+        let held = call.hold(message.encoded_len())?;
+        Ok(Response::new(push(&call, message, held, || ()).await?))
     }
 
     type PushStreamStream = BoxStream<'static, Result<PushAck, Status>>;
@@ -81,15 +84,17 @@ fn in_turn(
         let (queued, next) = oneshot::channel();
         let before = last.replace(next);
         let call = call.clone();
-        async move { Ok::<_, Status>(push_after(&call, message?, before, queued, after_failure).await) }
+        let taken = message.map(|message| call.hold(message.encoded_len()).map(|held| (message, held)));
+        async move { Ok::<_, Status>(push_after(&call, taken?, before, queued, after_failure).await) }
     });
     outcomes.buffered(PUSHES_IN_FLIGHT)
 }
 
-/// Pushes as soon as the push before has its place in the log, and tells the one behind.
+/// Pushes as soon as the push before has its place in the log, and tells the one behind. `taken` is an error where there
+/// was no room for the message.
 async fn push_after(
     call: &Call,
-    message: PushRequest,
+    taken: Result<(PushRequest, Share), ServerError>,
     before: Option<oneshot::Receiver<()>>,
     queued: oneshot::Sender<()>,
     after_failure: AfterFailure,
@@ -102,19 +107,20 @@ async fn push_after(
     if !went_well && after_failure == AfterFailure::Stop {
         return Err(ServerError::Invalid("a push before it failed, and it was not taken: send it again".to_owned()));
     }
+    let (message, held) = taken?;
     let tell = move || {
         // The one behind may be gone with its stream.
         let _ = queued.send(());
     };
-    push(call, message, tell).await
+    push(call, message, held, tell).await
 }
 
 async fn push(
     call: &Call,
     message: PushRequest,
+    held: Share,
     queued: impl FnOnce() + Send + 'static,
 ) -> Result<PushResponse, ServerError> {
-    let held = call.hold(message.encoded_len())?;
     let session = call.session.clone();
     call.blocking(Threads::Pushes, move || {
         let _held = held;

@@ -1,17 +1,19 @@
 //! `thalweg.v1.Features`: reading features, one request at a time or as a stream of them.
 
 use super::arrow_bytes::batches;
+use super::budget::Share;
 use super::columns::{read_column, write_column};
 use super::errors::inside;
 use super::gate::{Call, Threads};
 use super::limits::{INLINE_BYTES, INLINE_ROWS, READS_IN_FLIGHT};
 use super::v1::features_server::Features;
 use super::v1::get_features_request::Wanted as Asked;
+use super::v1::value_column::{Timestamps, Values};
 use super::v1::{FeatureAnswer, FeatureStatus, GetFeaturesRequest, GetFeaturesResponse, ValueColumn};
 use crate::error::ServerError;
 use crate::http::feature_stream;
 use crate::http::json::{expected, unexpected};
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -31,7 +33,9 @@ impl Features for FeatureReads {
         request: Request<GetFeaturesRequest>,
     ) -> Result<Response<GetFeaturesResponse>, Status> {
         let call = Call::of(&request)?;
-        Ok(Response::new(answer(&call, request.into_inner()).await?))
+        let message = request.into_inner();
+        let held = call.hold(message.encoded_len())?;
+        Ok(Response::new(answer(&call, message, held).await?))
     }
 
     type StreamFeaturesStream = BoxStream<'static, Result<GetFeaturesResponse, Status>>;
@@ -44,9 +48,13 @@ impl Features for FeatureReads {
         let deadline = call.deadline;
         let answers = request.into_inner().map(move |message| {
             let call = call.clone();
+            let taken = message.map(|message| call.hold(message.encoded_len()).map(|held| (message, held)));
             async move {
-                let message = message?;
-                Ok::<_, Status>(answer(&call, message).await.unwrap_or_else(failed))
+                let answered = match taken? {
+                    Ok((message, held)) => answer(&call, message, held).await,
+                    Err(error) => Err(error),
+                };
+                Ok::<_, Status>(answered.unwrap_or_else(failed))
             }
         });
         Ok(Response::new(deadline.until(answers.buffered(READS_IN_FLIGHT))))
@@ -58,12 +66,10 @@ fn failed(error: ServerError) -> GetFeaturesResponse {
 }
 
 /// Small reads that cannot block are answered on the spot.
-async fn answer(call: &Call, message: GetFeaturesRequest) -> Result<GetFeaturesResponse, ServerError> {
+async fn answer(call: &Call, message: GetFeaturesRequest, held: Share) -> Result<GetFeaturesResponse, ServerError> {
     call.deadline.check()?;
     let session = call.session.clone();
-    let bytes = message.encoded_len();
-    let held = call.hold(bytes)?;
-    if bytes <= INLINE_BYTES && message.arrow.is_empty() {
+    if message.encoded_len() <= INLINE_BYTES && message.arrow.is_empty() {
         let runtime = session.runtime()?;
         let request = read_request(&runtime, &message)?;
         let rows = request.entities.first().map_or(0, |(_, column)| column.len());
@@ -189,15 +195,24 @@ fn write_response(response: &FeatureResponse, as_arrow: bool) -> Result<GetFeatu
 }
 
 fn write_result(result: &FeatureResult) -> FeatureAnswer {
-    let event_times: TimestampMicrosecondArray = result.event_times.iter().copied().collect();
     FeatureAnswer {
         name: result.name.clone(),
         r#type: result.data_type.to_string(),
         values: Some(write_column(&result.values, &result.data_type)),
-        event_times: Some(write_column(&event_times, &DataType::Timestamp)),
+        event_times: Some(write_times(&result.event_times)),
         statuses: result.statuses.iter().map(|status| write_status(*status).into()).collect(),
         errors: result.errors.iter().map(|(row, why)| (*row as u32, why.clone())).collect(),
     }
+}
+
+/// As [`write_column`] writes timestamps, without an Arrow array on the way.
+fn write_times(times: &[Option<i64>]) -> ValueColumn {
+    let nulls = match times.iter().any(Option::is_none) {
+        true => times.iter().map(Option::is_none).collect(),
+        false => Vec::new(),
+    };
+    let values = times.iter().map(|time| time.unwrap_or_default()).collect();
+    ValueColumn { nulls, values: Some(Values::Timestamps(Timestamps { values })) }
 }
 
 fn write_status(status: ValueStatus) -> FeatureStatus {
@@ -213,7 +228,7 @@ fn write_status(status: ValueStatus) -> FeatureStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grpc::v1::value_column::{Int64s, Strings, Timestamps, Values};
+    use crate::grpc::v1::value_column::{Int64s, Strings};
     use arrow::array::{Int32Array, Int64Array, StringArray};
     use arrow_ipc::writer::StreamWriter;
     use std::sync::Arc;
@@ -273,6 +288,14 @@ mod tests {
         let batch = whole(&stream(vec![("shop", card)])).unwrap();
         assert!(cast(&batch, &keys()).unwrap_err().to_string().contains("send int64 values"));
         assert!(whole(b"no arrow").unwrap_err().to_string().contains("not an Arrow IPC stream"));
+    }
+
+    #[test]
+    fn times_are_those_of_a_column() {
+        for times in [vec![Some(-1), Some(i64::MAX)], vec![Some(5), None], vec![None], Vec::new()] {
+            let array: arrow::array::TimestampMicrosecondArray = times.iter().copied().collect();
+            assert_eq!(write_times(&times), write_column(&array, &DataType::Timestamp), "{times:?}");
+        }
     }
 
     fn response() -> FeatureResponse {

@@ -8,6 +8,7 @@ use super::limits::{CALLS, PUSHES_AT_ONCE, WORK_AT_ONCE};
 use crate::error::ServerError;
 use crate::instance::Instance;
 use crate::session::{Door, Session};
+use crate::telemetry::parent_of;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -56,7 +57,9 @@ impl Gate {
     fn admit(&self, request: Request, deadline: Deadline) -> Result<Request, ServerError> {
         deadline.check()?;
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        let session = Session::enter(&self.instance, Door::Grpc, presented(request.headers())?, peer)?;
+        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let parent = text("traceparent").and_then(|said| parent_of(said, text("tracestate")));
+        let session = Session::enter(&self.instance, Door::Grpc, presented(request.headers())?, peer)?.part_of(parent);
         let place = self.calls.clone().try_acquire_owned();
         let place = place.map_err(|_| overloaded(&format!("{CALLS} calls are open, and there is room for no more")))?;
         let share = self.budget.share();
@@ -118,7 +121,8 @@ impl Call {
         call.ok_or_else(|| ServerError::Internal("a call came past the gate; restart the server".to_owned()).into())
     }
 
-    /// A message of this size takes its part of the memory, until the share is dropped.
+    /// A message of this size takes its part of the memory, until the share is dropped. Of a stream, to be called as
+    /// each message comes: one that waits for those before it is in memory as well, and may have come compressed.
     pub fn hold(&self, bytes: usize) -> Result<Share, ServerError> {
         self.share.made_into(bytes)
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Bytes of a message, but for pushes and manifests: those have at most `max_body`.
 pub const SMALL_MESSAGE: usize = 4 << 20;
+/// Bytes to which the compressed columns of an Arrow stream in a message come.
+pub const ARROW_BYTES: u64 = 256 << 20;
 /// Messages and entities of a read up to which it is answered on the spot: it takes microseconds, a change of threads
 /// does as well.
 pub const INLINE_BYTES: usize = 16 << 10;

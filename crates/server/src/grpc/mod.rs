@@ -50,15 +50,17 @@ const SERVICES: [&str; 4] = [
     v1::direct_server::SERVICE_NAME,
 ];
 
-/// A service that reads and, for those who compress, writes gzip and zstd, with messages up to a size.
+/// A service that reads and, for those who compress, writes gzip and zstd.
+macro_rules! compressed {
+    ($server:expr) => {
+        $server.accept_compressed(Gzip).accept_compressed(Zstd).send_compressed(Gzip).send_compressed(Zstd)
+    };
+}
+
+/// A compressed service with messages up to a size.
 macro_rules! bounded {
     ($server:expr, $bytes:expr) => {
-        $server
-            .accept_compressed(Gzip)
-            .accept_compressed(Zstd)
-            .send_compressed(Gzip)
-            .send_compressed(Zstd)
-            .max_decoding_message_size($bytes)
+        compressed!($server).max_decoding_message_size($bytes)
     };
 }
 
@@ -76,11 +78,11 @@ pub fn router(instance: Arc<Instance>) -> Router {
         .add_service(bounded!(events, large))
         .add_service(bounded!(admin, large))
         .add_service(bounded!(direct, SMALL_MESSAGE))
-        .add_service(reflection().build_v1().expect(well_formed))
-        .add_service(reflection().build_v1alpha().expect(well_formed))
+        .add_service(compressed!(reflection().build_v1().expect(well_formed)))
+        .add_service(compressed!(reflection().build_v1alpha().expect(well_formed)))
         .into_axum_router()
         .route_layer(from_fn_with_state(gate, gate::enter));
-    let health = health_server::HealthServer::new(health::HealthDoor::new(instance, &SERVICES));
+    let health = compressed!(health_server::HealthServer::new(health::HealthDoor::new(instance, &SERVICES)));
     let open = Routes::from(Router::new()).add_service(health).into_axum_router();
     behind_the_gate.merge(open).route_layer(CatchPanicLayer::custom(panicked))
 }

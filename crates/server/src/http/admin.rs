@@ -55,6 +55,11 @@ pub async fn healthy() -> JsonAnswer {
 pub async fn ready(State(app): State<App>) -> Result<JsonAnswer, HttpError> {
     match app.instance.ready() {
         Ok(()) => Ok(JsonAnswer::text(json!({ "status": "ready" }).to_string())),
+        // It is told without a key: where there are keys, no names are.
+        Err(_) if app.instance.access().is_keyed() => {
+            let why = "reads cannot be answered yet, or no more: `thalweg status` and the server's log say why";
+            Err(HttpError::unavailable(why))
+        }
         Err(why) => Err(HttpError::unavailable(why)),
     }
 }

@@ -7,7 +7,6 @@ use super::errors::HttpError;
 use super::limits::{BODIES_IN_FLIGHT, BODY_PAUSE, BODY_TIME, RETRY_AFTER_MS};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow_ipc::reader::StreamReader;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
@@ -171,15 +170,10 @@ impl ReadBody {
         std::str::from_utf8(&self.bytes).map_err(|_| HttpError::invalid("the body is not UTF-8 text"))
     }
 
-    /// The batches of an Arrow IPC stream, and their schema.
+    /// The batches of an Arrow IPC stream, and their schema; never more than the largest body.
     pub fn arrow(&self) -> Result<(SchemaRef, Vec<RecordBatch>), HttpError> {
-        let wrong = |error: arrow::error::ArrowError| {
-            HttpError::invalid(format!("the body is not an Arrow IPC stream: {error}; nothing was taken"))
-        };
-        let reader = StreamReader::try_new(self.bytes.as_slice(), None).map_err(wrong)?;
-        let schema = reader.schema();
-        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        Ok((schema, batches))
+        crate::ipc::batches(&self.bytes, self.share.budget.max_body)
+            .map_err(|why| HttpError::invalid(format!("the body is not an Arrow IPC stream: {why}; nothing was taken")))
     }
 }
 

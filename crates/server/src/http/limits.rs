@@ -4,6 +4,12 @@ use std::time::Duration;
 
 /// How many of the largest bodies may be in memory at one time.
 pub const BODIES_IN_FLIGHT: u64 = 4;
+/// How long the head of an HTTP/1 request may take, the wait for it included, and the first bytes of a connection.
+pub const HEAD_TIME: Duration = Duration::from_secs(60);
+/// After how long without a byte an HTTP/2 client is asked whether it is still there.
+pub const PING_AFTER: Duration = Duration::from_secs(60);
+/// How long it may take to say so.
+pub const PING_TIME: Duration = Duration::from_secs(20);
 /// How long a client may pause within a body.
 pub const BODY_PAUSE: Duration = Duration::from_secs(30);
 /// How long a whole body may take.

@@ -86,7 +86,7 @@ pub async fn quarantine(
     let limit = page.limit.unwrap_or(QUARANTINE_ROWS).min(QUARANTINE_ROWS);
     app.answer(session, move |session| {
         let rows = session.quarantined(&name, limit, page.offset)?;
-        let next = (rows.len() as u64 == limit && limit > 0).then_some(page.offset + limit);
+        let next = (rows.len() as u64 == limit && limit > 0).then(|| page.offset.saturating_add(limit));
         let rows: Vec<Json> = rows.into_iter().map(quarantined).collect();
         Ok(json!({ "source": name, "rows": rows, "next_offset": next }))
     })

@@ -89,7 +89,7 @@ impl Instance {
     }
 
     /// A version's definitions, checked again.
-    pub(super) fn checked_manifest(&self, version: Option<u64>) -> Result<(Arc<CheckedManifest>, String), ServerError> {
+    pub(crate) fn checked_manifest(&self, version: Option<u64>) -> Result<(Arc<CheckedManifest>, String), ServerError> {
         let runtime = self.engine.runtime()?;
         if version.is_none_or(|version| version == runtime.version) {
             return Ok((runtime.checked.clone(), runtime.hash.clone()));

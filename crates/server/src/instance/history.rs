@@ -72,6 +72,8 @@ impl Instance {
     }
 
     fn find_positions(&self, runtime: &Runtime, positions: &mut HistoryPositions) -> Result<(), ServerError> {
+        // Of a source that is gone nothing is written. Where it comes back, its table says how far it goes.
+        positions.by_source.retain(|source, _| runtime.sources.contains_key(source));
         for source in runtime.sources.keys() {
             if !positions.by_source.contains_key(source) {
                 let position = self.block_on(self.history.position(source))?.unwrap_or(1);
@@ -154,7 +156,8 @@ impl Instance {
         self.write_history()?;
         let runtime = self.engine.runtime()?;
         for (source, reducer) in &view.reducers {
-            let definition = &runtime.sources[source].definition;
+            let gone = || ServerError::NotFound(format!("source `{source}` was taken out of the definitions"));
+            let definition = &runtime.sources.get(source).ok_or_else(gone)?.definition;
             let mut columns: Vec<String> = reducer.columns().map(str::to_owned).collect();
             if definition.is_change() {
                 self.fill_from_changes(view, definition, columns, until)?;

@@ -228,6 +228,9 @@ impl Instance {
         }
         // Flights still need the committer.
         self.fetches.stop();
+        // And so does what middlewares do after writes, where they push.
+        self.engine.commit_pending();
+        self.direct.tell_late();
         self.stopping.store(true, Ordering::Release);
         for job in self.jobs.lock().values() {
             job.cancel();

@@ -44,7 +44,10 @@ impl Instance {
         let ledger = self.engine.ledger(source)?;
         let counts = self.engine.metadata().quarantine_count(source)?;
         let runtime = self.engine.runtime()?;
-        let definition = &runtime.sources[source].definition;
+        // An apply may have come in between.
+        let found = runtime.sources.get(source);
+        let found = found.ok_or_else(|| ServerError::NotFound(format!("there is no source `{source}` any more")))?;
+        let definition = &found.definition;
         let columns: Vec<Value> = definition
             .columns
             .iter()

@@ -4,6 +4,7 @@ use super::{CheckOptions, Instance};
 use crate::error::ServerError;
 use crate::telemetry::{Alerts, Task, deliver};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +16,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 const MEASURE_AT_MOST: Duration = Duration::from_millis(250);
 /// Measurements in a window, at least.
 const MEASUREMENTS: u32 = 60;
+/// How long writing history waits after a failure, however many rows wait for it.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Files of recorded answers may seem this much older than they are.
 const CLOCK_GRAIN: Duration = Duration::from_secs(1);
 
@@ -30,10 +33,13 @@ impl Instance {
         });
         let every = self.settings.history_interval.duration();
         let rows = self.settings.history_rows;
+        let failed = AtomicBool::new(false);
         self.periodically("thalweg-history", move |instance, since| {
             let waiting = instance.rows_outside_history();
-            if waiting > 0 && (since >= every || waiting >= rows) {
-                instance.report(Task::History, instance.write_history().map(|_| ()));
+            let may_hurry = since >= RETRY_AFTER || !failed.load(Ordering::Relaxed);
+            if waiting > 0 && (since >= every || (waiting >= rows && may_hurry)) {
+                let done = instance.report(Task::History, instance.write_history().map(|_| ()));
+                failed.store(!done, Ordering::Relaxed);
                 return true;
             }
             false
@@ -48,6 +54,10 @@ impl Instance {
         });
         self.periodically("thalweg-served", move |instance, _| {
             instance.report(Task::ServingLog, instance.served.flush_if_large());
+            true
+        });
+        self.periodically("thalweg-late", |instance, _| {
+            instance.direct.tell_late();
             true
         });
         self.start_objectives();
@@ -132,10 +142,11 @@ impl Instance {
         }
     }
 
-    fn report(&self, task: Task, outcome: Result<(), ServerError>) {
-        if let Err(error) = outcome {
-            self.telemetry.task_failed(task);
-            tracing::error!(task = task.name(), "{error}; it will be tried again");
-        }
+    /// Counts and tells a failure; whether there was none.
+    fn report(&self, task: Task, outcome: Result<(), ServerError>) -> bool {
+        let Err(error) = outcome else { return true };
+        self.telemetry.task_failed(task);
+        tracing::error!(task = task.name(), "{error}; it will be tried again");
+        false
     }
 }

@@ -102,11 +102,7 @@ impl Instance {
     pub fn start_training_set(self: &Arc<Self>, request: TrainingSetRequest) -> Result<String, ServerError> {
         // What can be refused is refused at once.
         let recreated = request.recreate.as_deref().map(|id| self.recorded(id)).transpose()?;
-        let version = match &recreated {
-            Some(recorded) => self.version_of(&recorded.manifest_hash)?,
-            None => request.manifest_version,
-        };
-        let (checked, hash) = self.checked_manifest(version)?;
+        let (checked, hash) = self.training_definitions(&request)?;
         service_features(&checked, &request.service)?;
         let job = {
             let mut jobs = self.jobs.lock();
@@ -136,6 +132,18 @@ impl Instance {
             }));
         });
         Ok(id)
+    }
+
+    /// The definitions with which a training set is made, and their hash.
+    pub(crate) fn training_definitions(
+        &self,
+        request: &TrainingSetRequest,
+    ) -> Result<(Arc<CheckedManifest>, String), ServerError> {
+        let version = match &request.recreate {
+            Some(id) => self.version_of(&self.recorded(id)?.manifest_hash)?,
+            None => request.manifest_version,
+        };
+        self.checked_manifest(version)
     }
 
     pub fn training_job(&self, id: &str) -> Result<JobStatus, ServerError> {

@@ -1,9 +1,10 @@
 //! A connection, encrypted or not, that ends when nothing moves on it for too long, whichever side is slow.
 
-use super::limits::CONNECTION_PAUSE;
+use super::limits::{CONNECTION_PAUSE, FIRST_BYTES};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,6 +15,8 @@ use tokio_rustls::server::TlsStream;
 pub struct Connection {
     stream: Stream,
     idle: Pin<Box<Sleep>>,
+    /// Bytes that have to come before the wait starts anew.
+    unheard: usize,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -48,12 +51,27 @@ impl Connection {
     }
 
     fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream, idle: Box::pin(sleep(CONNECTION_PAUSE)), _permit: permit }
+        Self { stream, idle: Box::pin(sleep(CONNECTION_PAUSE)), unheard: 0, _permit: permit }
+    }
+
+    /// Ends the connection where its first bytes do not come within a time from now. Which version of HTTP a client
+    /// speaks is known only with them, and the bounds of that version hold only from then on.
+    pub fn speaking_within(mut self, time: Duration) -> Self {
+        self.unheard = FIRST_BYTES;
+        self.idle.as_mut().reset(Instant::now() + time);
+        self
+    }
+
+    /// Who is answered has said enough, however short it was.
+    fn answers(&mut self, written: &Poll<io::Result<usize>>) {
+        if written.is_ready() {
+            self.unheard = 0;
+        }
     }
 
     /// Starts the wait anew where something moved; ends the connection where nothing did for too long.
     fn watched<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
+        if polled.is_ready() && self.unheard == 0 {
             self.idle.as_mut().reset(Instant::now() + CONNECTION_PAUSE);
         }
         self.bounded(polled, context)
@@ -75,7 +93,9 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let polled = either!(self, stream => stream.poll_read(context, buffer));
+        self.unheard = self.unheard.saturating_sub(buffer.filled().len() - before);
         self.watched(polled, context)
     }
 }
@@ -83,6 +103,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = either!(self, stream => stream.poll_write(context, bytes));
+        self.answers(&polled);
         self.watched(polled, context)
     }
 
@@ -92,6 +113,7 @@ impl AsyncWrite for Connection {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = either!(self, stream => stream.poll_write_vectored(context, parts));
+        self.answers(&polled);
         self.watched(polled, context)
     }
 

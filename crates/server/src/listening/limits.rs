@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const MAX_CONNECTIONS: usize = 4096;
 /// How long a connection may go without a byte in either direction.
 pub const CONNECTION_PAUSE: Duration = Duration::from_secs(1800);
+/// Bytes after which it is known what a client speaks: as many as HTTP/2 begins with.
+pub const FIRST_BYTES: usize = 24;
 /// How long a client may take to agree on encryption.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How often the files of the certificate are looked at.

@@ -168,23 +168,10 @@ impl Listening {
     }
 }
 
-impl Listener for Listening {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        Self::accept(self).await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
 /// The next connection once there is a place for it.
 async fn next(listener: &mut TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     let permit = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-    // The one of the trait, which goes on after errors.
+    // Of the trait, as it goes on after errors.
     let (stream, address) = Listener::accept(listener).await;
     let _ = stream.set_nodelay(true);
     (stream, address, permit)
@@ -273,6 +260,35 @@ mod tests {
             connection.write_all(&got).await.unwrap();
             client.read_exact(&mut got).await.unwrap();
             assert_eq!(&got, b"ping");
+        });
+    }
+
+    #[test]
+    fn who_says_nothing_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let bound = bind(&settings(&directory, "127.0.0.1")).unwrap().http;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let address = bound.address();
+            let mut listening = bound.listen().unwrap();
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let (connection, _) = listening.accept().await;
+            let mut connection = connection.speaking_within(std::time::Duration::from_millis(50));
+            // A byte now and then is not enough.
+            client.write_all(b"P").await.unwrap();
+            let mut got = [0; 24];
+            assert_eq!(connection.read(&mut got).await.unwrap(), 1);
+            let ended = connection.read(&mut got).await.unwrap_err();
+            assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let (connection, _) = listening.accept().await;
+            let mut connection = connection.speaking_within(std::time::Duration::from_millis(50));
+            client.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+            connection.read_exact(&mut got).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            client.write_all(b"more").await.unwrap();
+            assert!(connection.read(&mut got).await.unwrap() > 0);
         });
     }
 }

@@ -13,6 +13,7 @@ use crate::error::ServerError;
 use crate::instance::{DirectAnswer, DirectOperation, DirectWrite};
 use crate::session::Session;
 use serde_json::{Map, Value as Json};
+use std::fmt::Write;
 use thalweg_aggregate::Status;
 use thalweg_definition::{DataType, Scalar};
 
@@ -193,11 +194,30 @@ pub fn write_value_of(reply: &mut Reply, face: &DirectFace, address: &Address, a
     }
 }
 
-/// One value that came as JSON: text as it is.
+/// One value that came as JSON: text as it is, and numbers with the digits that a service's features have.
 pub fn write_item(reply: &mut Reply, value: &Json) {
     match value {
         Json::Null => reply.nil(),
         Json::String(text) => reply.bulk(text.as_bytes()),
-        value => reply.shown(value),
+        value => match value.as_f64().filter(|_| value.is_f64()) {
+            Some(float) => reply.written(|text| write!(text, "{float:?}").expect("text takes text")),
+            None => reply.shown(value),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_written_as_those_of_services() {
+        let mut reply = Reply::default();
+        for value in [0.00001, -0.0, 1e16, 2.5] {
+            write_item(&mut reply, &float(value));
+        }
+        write_item(&mut reply, &Json::from(i64::MIN));
+        let expected = "$4\r\n1e-5\r\n$4\r\n-0.0\r\n$4\r\n1e16\r\n$3\r\n2.5\r\n$20\r\n-9223372036854775808\r\n";
+        assert_eq!(&reply.out[..], expected.as_bytes());
     }
 }

@@ -8,6 +8,7 @@
 mod direct;
 mod keys;
 mod operation;
+mod visible;
 mod watching;
 
 use crate::access::{Caller, Reach};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use thalweg_engine::{Ack, FeatureRequest, FeatureResponse, PushRequest, Runtime, Wanted};
 use thalweg_store::StoredQuarantine;
+use visible::{Behind, visible};
 
 pub use operation::{Door, Operation};
 
@@ -163,9 +165,19 @@ impl Session {
         self.perform(Operation::Apply, "manifest", Reach::Everything, |_| 0, work)
     }
 
-    /// The manifest of a version (none: the one in force): its version, hash and canonical JSON.
+    /// The manifest of a version (none: the one in force): its version, hash and canonical JSON. Of the JSON, whoever
+    /// reaches only some namespaces gets the part that is theirs; the hash is that of the whole.
     pub fn manifest(&self, version: Option<u64>) -> Result<(u64, String, String), ServerError> {
-        self.perform(Operation::Describe, "manifest", Reach::Anywhere, |_| 0, || self.instance.manifest(version))
+        let work = || -> Result<(u64, String, String), ServerError> {
+            let (version, hash, whole) = self.instance.manifest(version)?;
+            if self.caller.may_reach_everything() {
+                return Ok((version, hash, whole));
+            }
+            let (checked, _) = self.instance.checked_manifest(Some(version))?;
+            let part = visible(&checked, |namespace| self.caller.may_reach(namespace));
+            Ok((version, hash, thalweg_wire::compile(&part).json))
+        };
+        self.perform(Operation::Describe, "manifest", Reach::Anywhere, |_| 0, work)
     }
 
     pub fn manifests(&self) -> Result<Vec<Json>, ServerError> {
@@ -176,8 +188,13 @@ impl Session {
     pub fn start_training_set(&self, request: TrainingSetRequest) -> Result<String, ServerError> {
         let runtime = self.runtime()?;
         let service = request.service.clone();
+        // An older version may have a service that is gone by now, or is another's.
+        let (made_with, _) = self.instance.training_definitions(&request)?;
         let reach = match &request.spine {
-            Spine::Batches(_) => reach_of_service(&runtime, &service),
+            Spine::Batches(_) => {
+                let services = [&*runtime.checked, &*made_with].map(|checked| checked.manifest.service(&service));
+                Reach::Namespaces(services.into_iter().flatten().map(|service| service.about.namespace()).collect())
+            }
             Spine::Sql(_) | Spine::Parquet(_) => Reach::Everything,
         };
         let work = || self.instance.start_training_set(request);
@@ -201,14 +218,14 @@ impl Session {
     pub fn training_job(&self, id: &str) -> Result<JobStatus, ServerError> {
         let service = self.instance.training_service(id)?;
         let runtime = self.runtime()?;
-        let reach = reach_of_service(&runtime, &service);
+        let reach = reach_of_made(&runtime, &service);
         self.perform(Operation::TrainingSet, id, reach, |_| 0, || self.instance.training_job(id))
     }
 
     pub fn cancel_training(&self, id: &str) -> Result<(), ServerError> {
         let service = self.instance.training_service(id)?;
         let runtime = self.runtime()?;
-        let reach = reach_of_service(&runtime, &service);
+        let reach = reach_of_made(&runtime, &service);
         self.perform(Operation::CancelTrainingSet, id, reach, |_| 0, || self.instance.cancel_training(id))
     }
 
@@ -216,7 +233,7 @@ impl Session {
     pub fn training_data(&self, id: &str) -> Result<PathBuf, ServerError> {
         let service = self.instance.training_service(id)?;
         let runtime = self.runtime()?;
-        let reach = reach_of_service(&runtime, &service);
+        let reach = reach_of_made(&runtime, &service);
         self.perform(Operation::TrainingSet, id, reach, |_| 0, || self.instance.training_data(id))
     }
 
@@ -239,8 +256,10 @@ impl Session {
 
     fn may_see_service(&self, service: Option<&str>) -> bool {
         let Ok(runtime) = self.runtime() else { return false };
-        let service = service.and_then(|name| runtime.checked.manifest.service(name));
-        service.is_none_or(|service| self.caller.may_reach(service.about.namespace()))
+        match service.and_then(|name| runtime.checked.manifest.service(name)) {
+            Some(service) => self.caller.may_reach(service.about.namespace()),
+            None => self.caller.may_reach_everything(),
+        }
     }
 
     /// Does one thing: where the caller may, with its outcome counted and, where it is a change, audited. `size` says
@@ -273,18 +292,12 @@ impl Session {
 
 /// What a caller must reach to read this. What is not there is refused later, by its name.
 fn reach_of<'a>(runtime: &'a Runtime, wanted: &Wanted) -> Reach<'a> {
-    let manifest = &runtime.checked.manifest;
     match wanted {
         Wanted::Service(name) => reach_of_service(runtime, name),
-        Wanted::Features(features) => Reach::Namespaces(
-            features
-                .iter()
-                .filter_map(|reference| match reference.split_once('.') {
-                    Some((view, _)) => manifest.view(view).map(|view| view.about.namespace()),
-                    None => manifest.on_demand(reference).map(|feature| feature.about.namespace()),
-                })
-                .collect(),
-        ),
+        Wanted::Features(features) => {
+            let features = features.iter().map(String::as_str).collect();
+            Reach::Namespaces(Behind::of(&runtime.checked, features).namespaces())
+        }
     }
 }
 
@@ -293,6 +306,14 @@ fn reach_of_service<'a>(runtime: &'a Runtime, service: &str) -> Reach<'a> {
     match runtime.checked.manifest.service(service) {
         Some(service) => Reach::Namespace(service.about.namespace()),
         None => Reach::Anywhere,
+    }
+}
+
+/// For what was made of a service: where that is gone, nobody but who reaches everything knows whose it was.
+fn reach_of_made<'a>(runtime: &'a Runtime, service: &str) -> Reach<'a> {
+    match reach_of_service(runtime, service) {
+        Reach::Anywhere => Reach::Everything,
+        reach => reach,
     }
 }
 

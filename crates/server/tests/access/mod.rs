@@ -1,12 +1,15 @@
 //! The way of API keys over HTTP, from none at all to one that was taken back, and what the audit log says of it.
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
-use thalweg_server::{Instance, Settings, router};
+use thalweg_definition::AsOf;
+use thalweg_server::{Door, Instance, Session, Settings, Spine, TrainingSetRequest, router};
 use tower::ServiceExt;
 
 /// A server with two sources, each in a namespace of its own.
@@ -15,6 +18,12 @@ struct House {
     router: Router,
     instance: Arc<Instance>,
     _directory: tempfile::TempDir,
+}
+
+fn source(name: &str, namespace: &str) -> Json {
+    json!({"name": name, "kind": "SOURCE_KIND_EVENT", "timestamp": "at", "about": {"namespace": namespace},
+        "columns": [{"name": "user", "type": "string", "required": true},
+            {"name": "at", "type": "timestamp", "required": true}]})
 }
 
 struct Answer {
@@ -31,11 +40,6 @@ impl House {
         let router = router(instance.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let house = Self { runtime, router, instance, _directory: directory };
-        let source = |name: &str, namespace: &str| {
-            json!({"name": name, "kind": "SOURCE_KIND_EVENT", "timestamp": "at", "about": {"namespace": namespace},
-                "columns": [{"name": "user", "type": "string", "required": true},
-                    {"name": "at", "type": "timestamp", "required": true}]})
-        };
         let manifest = json!({"project": "p", "sources": [source("clicks", "web"), source("calls", "phone")]});
         assert_eq!(house.ask(None, "POST /v1/apply", Some(manifest)).status, 200);
         house
@@ -191,4 +195,79 @@ fn what_is_listed_and_kept_has_no_secret() {
         let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
         assert!(!found, "{}", path.display());
     }
+}
+
+/// Two namespaces, of which `web` has a service and an on-demand feature over a view of `phone`.
+fn mixed(services: &Json) -> Json {
+    json!({"project": "p",
+        "entities": [{"name": "user", "keys": [{"name": "user", "type": "string"}]}],
+        "sources": [source("clicks", "web"), source("calls", "phone")],
+        "views": [{"name": "user_calls", "entity": "user", "sources": ["calls"], "about": {"namespace": "phone"},
+            "features": [{"name": "calls", "aggregation": "count", "windows": [{"kind": "sliding", "over": "7d"}]}]}],
+        "on_demand": [{"name": "twice", "expression": "user_calls.calls_7d * 2", "about": {"namespace": "web"}}],
+        "services": services})
+}
+
+#[test]
+fn a_key_sees_and_reads_its_own_namespaces() {
+    let house = House::new();
+    let service = json!([{"name": "risk", "features": ["user_calls.calls_7d"], "about": {"namespace": "web"}}]);
+    let applied = house.ask(None, "POST /v1/apply", Some(mixed(&service)));
+    assert_eq!(applied.status, 200, "{}", applied.body);
+    let (_, admin) = house.make(None, json!({"name": "ops", "namespaces": ["*"], "scopes": ["admin"]}));
+    let (_, web) = house.make(Some(&admin), json!({"name": "web", "namespaces": ["web"], "scopes": ["read"]}));
+
+    let names = |key: &str, kind: &str| -> Vec<String> {
+        let answer = house.ask(Some(key), "GET /v1/manifest", None);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let objects = answer.body["manifest"][kind].as_array().cloned().unwrap_or_default();
+        objects.iter().map(|object| object["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&admin, "sources"), ["calls", "clicks"]);
+    assert_eq!(names(&web, "sources"), ["clicks"]);
+    assert!(names(&web, "views").is_empty());
+    assert_eq!(names(&web, "on_demand"), ["twice"]);
+    assert_eq!(names(&web, "services"), ["risk"]);
+    // With which requests for the service are written.
+    assert_eq!(names(&web, "entities"), ["user"]);
+
+    let read = |mut wanted: Json| {
+        wanted["entities"] = json!({"user": ["u"]});
+        house.ask(Some(&web), "POST /v1/features", Some(wanted))
+    };
+    assert_eq!(read(json!({"service": "risk"})).status, 200);
+    read(json!({"features": ["user_calls.calls_7d"]})).says(403, "the namespace `phone`");
+    read(json!({"features": ["twice"]})).says(403, "the namespace `phone`");
+}
+
+#[test]
+fn a_service_that_is_gone_stays_its_owners() {
+    let house = House::new();
+    let service = json!([{"name": "risk", "features": ["user_calls.calls_7d"], "about": {"namespace": "web"}}]);
+    let applied = house.ask(None, "POST /v1/apply", Some(mixed(&service)));
+    assert_eq!(applied.status, 200, "{}", applied.body);
+    let applied = house.ask(None, "POST /v1/apply?allow_breaking=true", Some(mixed(&json!([]))));
+    assert_eq!(applied.status, 200, "{}", applied.body);
+    let (_, admin) = house.make(None, json!({"name": "ops", "namespaces": ["*"], "scopes": ["admin"]}));
+    let session = |namespace: &str| {
+        let wanted = json!({"name": namespace, "namespaces": [namespace], "scopes": ["read"]});
+        let (_, key) = house.make(Some(&admin), wanted);
+        Session::enter(&house.instance, Door::Http, Some(&key), None).unwrap()
+    };
+    let (web, phone) = (session("web"), session("phone"));
+    let request = || TrainingSetRequest {
+        service: "risk".to_owned(),
+        spine: Spine::Batches(vec![RecordBatch::new_empty(Arc::new(Schema::empty()))]),
+        timestamp: "timestamp".to_owned(),
+        as_of: AsOf::EventTime,
+        statuses: false,
+        manifest_version: Some(2),
+        recreate: None,
+    };
+    assert_eq!(phone.start_training_set(request()).unwrap_err().code(), "FORBIDDEN");
+    let job = web.start_training_set(request()).unwrap();
+    assert_eq!(phone.training_job(&job).unwrap_err().code(), "FORBIDDEN");
+    assert_eq!(phone.cancel_training(&job).unwrap_err().code(), "FORBIDDEN");
+    let every = Session::enter(&house.instance, Door::Http, Some(&admin), None).unwrap();
+    assert_eq!(every.training_job(&job).unwrap().id, job);
 }

@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod fetching;
+mod interplay;
 mod operations;
 mod service;
 mod support;

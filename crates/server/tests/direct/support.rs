@@ -9,6 +9,7 @@ use thalweg_definition::{
     About, Aggregation, Column, DataType, DirectFeature, Duration, Entity, Fetch, HOUR, Manifest, OnDemandFeature,
     Primitive,
 };
+use thalweg_engine::Middleware;
 use thalweg_server::{
     Clock, DirectAck, DirectAnswer, DirectOperation, DirectValue, DirectWrite, Door, Instance, ServerError, Session,
     Settings,
@@ -24,8 +25,8 @@ pub struct World {
 pub struct Running(Arc<Instance>);
 
 impl Running {
-    fn start(settings: &Settings) -> Self {
-        Self(Instance::open(settings.clone()).unwrap_or_else(|error| panic!("{error}")))
+    fn start(settings: &Settings, middlewares: Vec<Arc<dyn Middleware>>) -> Self {
+        Self(Instance::open_with(settings.clone(), middlewares).unwrap_or_else(|error| panic!("{error}")))
     }
 }
 
@@ -49,9 +50,30 @@ impl World {
     }
 
     pub fn with(direct: Vec<DirectFeature>, on_demand: Vec<OnDemandFeature>, clock: Clock) -> Self {
+        Self::open(direct, on_demand, clock, vec![])
+    }
+
+    /// One whose writes a middleware takes part in.
+    pub fn watched(direct: Vec<DirectFeature>, middleware: Arc<dyn Middleware>) -> Self {
+        Self::open(direct, vec![], Clock::System, vec![middleware])
+    }
+
+    fn open(
+        direct: Vec<DirectFeature>,
+        on_demand: Vec<OnDemandFeature>,
+        clock: Clock,
+        middlewares: Vec<Arc<dyn Middleware>>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings { data: directory.path().join("data"), clock, ..Settings::default() };
-        let instance = Running::start(&settings);
+        let instance = Running::start(&settings, middlewares);
+        let world = Self { directory, settings, instance };
+        world.apply(direct, on_demand);
+        world
+    }
+
+    /// Puts these features in force, whatever that means for those before.
+    pub fn apply(&self, direct: Vec<DirectFeature>, on_demand: Vec<OnDemandFeature>) {
         let manifest = Manifest {
             project: "shop".into(),
             entities: vec![Entity { name: "user".into(), keys: vec![key()], about: About::default() }],
@@ -59,14 +81,13 @@ impl World {
             on_demand,
             ..Manifest::default()
         };
-        instance.apply(&thalweg_wire::compile(&manifest).json, false).unwrap_or_else(|error| panic!("{error}"));
-        Self { directory, settings, instance }
+        self.instance.apply(&thalweg_wire::compile(&manifest).json, true).unwrap_or_else(|error| panic!("{error}"));
     }
 
     pub fn restarted(self) -> Self {
         let Self { directory, settings, instance } = self;
         drop(instance);
-        let instance = Running::start(&settings);
+        let instance = Running::start(&settings, vec![]);
         Self { directory, settings, instance }
     }
 

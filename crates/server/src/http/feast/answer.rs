@@ -168,7 +168,8 @@ fn write_time(out: &mut String, time: Option<i64>) {
     out.push('"');
     let seconds = time.map(|micros| micros.div_euclid(MICROS));
     let date = seconds.and_then(|seconds| i32::try_from(seconds.div_euclid(DAY_SECONDS)).ok());
-    let date = date.and_then(NaiveDate::from_epoch_days).filter(|date| (0..=9999).contains(&date.year()));
+    // Neither protobuf nor Python has other years.
+    let date = date.and_then(NaiveDate::from_epoch_days).filter(|date| (1..=9999).contains(&date.year()));
     match (time, seconds, date) {
         (Some(micros), Some(seconds), Some(date)) => {
             let of_day = seconds.rem_euclid(DAY_SECONDS) as u32;
@@ -232,6 +233,8 @@ mod tests {
         assert_eq!(time(Some(NOON + 7)), "\"2024-05-01T12:00:00.000007Z\"");
         assert_eq!(time(Some(-1)), "\"1969-12-31T23:59:59.999999Z\"");
         assert_eq!(time(Some(i64::MAX)), "\"1970-01-01T00:00:00Z\"");
+        assert_eq!(time(Some(-62_135_596_800_000_000)), "\"0001-01-01T00:00:00Z\"");
+        assert_eq!(time(Some(-62_135_596_800_000_001)), "\"1970-01-01T00:00:00Z\"");
     }
 
     fn written(values: &[Value], data_type: &DataType) -> Json {

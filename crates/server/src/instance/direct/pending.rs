@@ -16,6 +16,9 @@ pub struct DirectWrites {
     hasher: RandomState,
     next: AtomicU64,
     recent: Mutex<Recent>,
+    /// Those whose writer gave up waiting: what middlewares do after them is still to be done. At most as many as the
+    /// engine takes before the log.
+    late: Mutex<Vec<Ticket>>,
 }
 
 /// A write that was submitted, with what its key has if it becomes durable.
@@ -48,6 +51,7 @@ impl Default for DirectWrites {
             hasher: RandomState::new(),
             next: AtomicU64::new(0),
             recent: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 }
@@ -80,6 +84,29 @@ impl DirectWrites {
         while recent.order.len() > RECENT_WRITES {
             if let Some(oldest) = recent.order.pop_front() {
                 recent.times.remove(&oldest);
+            }
+        }
+    }
+
+    /// Leaves a write whose writer waits no longer to [`DirectWrites::tell_late`].
+    pub fn leave(&self, ticket: Ticket) {
+        self.late.lock().push(ticket);
+    }
+
+    /// Does what middlewares do after those writes of which it is known by now what became of them.
+    pub fn tell_late(&self) {
+        let settled: Vec<Ticket> = {
+            let mut late = self.late.lock();
+            if late.is_empty() {
+                return;
+            }
+            let (settled, waiting) = std::mem::take(&mut *late).into_iter().partition(Ticket::is_done);
+            *late = waiting;
+            settled
+        };
+        for ticket in settled {
+            if let Err(error) = ticket.wait() {
+                tracing::debug!("a write that was not waited for has failed: {error}");
             }
         }
     }

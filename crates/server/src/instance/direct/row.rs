@@ -2,7 +2,7 @@
 
 use super::change::{Base, Row};
 use crate::error::ServerError;
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use std::iter::once;
 use thalweg_aggregate::{Answer, ColumnReader, Value, array_from_values};
 use thalweg_definition::{DataType, DirectFeature, Entity};
@@ -54,12 +54,42 @@ pub fn base(feature: &DirectFeature, view: &ViewRuntime, answers: &[Answer]) -> 
     })
 }
 
+/// What the key has after a write that goes to the log as this one row.
+pub fn after(feature: &DirectFeature, source: &SourceRuntime, rows: &RecordBatch) -> Result<Base, ServerError> {
+    let data_type = feature.primitive.data_type();
+    let value = |name: &str, data_type: &DataType| match rows.column_by_name(name) {
+        Some(column) => first(column, data_type),
+        None => Ok(Value::Null),
+    };
+    let time = match value(&source.definition.timestamp, &DataType::Timestamp)? {
+        Value::Int(time) => Some(time),
+        _ => None,
+    };
+    let previous = (1..=feature.keep_previous).map(|back| value(&DirectFeature::previous(back), &data_type));
+    Ok(Base { value: value(DirectFeature::VALUE, &data_type)?, previous: previous.collect::<Result<_, _>>()?, time })
+}
+
 /// A value as it is computed with: a list as its items, however the state keeps it.
 fn whole(value: &Value, data_type: &DataType) -> Result<Value, ServerError> {
-    let (DataType::List(item), false) = (data_type, value.is_null()) else { return Ok(value.clone()) };
-    let list = array_from_values(once(value), data_type);
-    let items = list.as_list::<i32>().value(0);
-    let reader = ColumnReader::new(&items, item)
-        .map_err(|error| ServerError::Internal(format!("a list of {item} values does not decode: {error}")))?;
-    Ok(Value::List((0..items.len()).map(|index| reader.cell(index).to_value()).collect()))
+    match data_type {
+        DataType::List(_) => first(&array_from_values(once(value), data_type), data_type),
+        _ => Ok(value.clone()),
+    }
+}
+
+/// The first value of a column, a list as its items.
+fn first(column: &ArrayRef, data_type: &DataType) -> Result<Value, ServerError> {
+    let reader = |column: &ArrayRef, data_type: &DataType| {
+        ColumnReader::new(column, data_type)
+            .map_err(|error| ServerError::Internal(format!("{data_type} values do not decode: {error}")))
+    };
+    match data_type {
+        _ if column.is_null(0) => Ok(Value::Null),
+        DataType::List(item) => {
+            let items = column.as_list::<i32>().value(0);
+            let reader = reader(&items, item)?;
+            Ok(Value::List((0..items.len()).map(|index| reader.cell(index).to_value()).collect()))
+        }
+        _ => Ok(reader(column, data_type)?.cell(0).to_value()),
+    }
 }

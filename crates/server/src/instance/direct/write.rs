@@ -11,13 +11,15 @@ use crate::instance::Instance;
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use serde_json::Value as Json;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thalweg_aggregate::Value;
 use thalweg_definition::DirectFeature;
 use thalweg_engine::literal::timestamp_text;
 use thalweg_engine::{
-    Ack, BATCH_RECORD, EngineError, Input, LoggedBatch, PushRequest, Runtime, SourceRuntime, Ticket, ViewRuntime,
+    Ack, BATCH_RECORD, EngineError, Input, LoggedBatch, PushRequest, Runtime, SourceRuntime, Submitted, Ticket,
+    ViewRuntime,
 };
 
 /// A feature with what it is made of.
@@ -47,11 +49,40 @@ struct Accepted {
     number: Option<u64>,
 }
 
+/// That this thread is accepting a write, for as long as this lives. Middlewares that see the rows run meanwhile, and
+/// one of them that wrote such a feature itself would wait for a lock that its own push holds.
+struct Accepting;
+
+thread_local! {
+    static ACCEPTING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Accepting {
+    fn begin() -> Result<Self, ServerError> {
+        if ACCEPTING.replace(true) {
+            return Err(ServerError::Invalid(
+                "a middleware that sees the rows of a directly written feature cannot write such a feature then: write \
+                 it after the rows are set"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        ACCEPTING.set(false);
+    }
+}
+
 /// What came of one attempt.
 enum Attempt {
     Accepted(Accepted),
     /// Another write has to be settled first.
     WaitFor(Ticket),
+    /// The definitions that the write was typed by are no longer in force.
+    Changed,
     /// What it was built on could not be written.
     Again(EngineError),
 }
@@ -61,16 +92,16 @@ impl Instance {
     /// feature's timeout allows.
     pub(crate) fn direct_write(&self, runtime: &Arc<Runtime>, write: &DirectWrite) -> Result<DirectAck, ServerError> {
         let selector = Selector::parse(&write.selector).and_then(Selector::whole).map_err(ServerError::Invalid)?;
-        let target = self.target(runtime, selector.feature)?;
-        let key = keys::typed(&target.view.entity, &write.keys).map_err(ServerError::Invalid)?;
-        let step = Step::of(&target.feature, write.operation, &write.value).map_err(ServerError::Invalid)?;
         if let Some(at) = write.at.filter(|at| !EVENT_TIMES.contains(at)) {
             return Err(ServerError::Invalid(format!(
                 "`at` is {at} microseconds: send a time in the years 1 to 9999, or leave it out"
             )));
         }
-        let typed = Typed::new(&target, key, step, write.at, write.idempotency_key.clone());
-        self.write_typed(&target, &typed, patience(&target.feature))
+        self.write_by(runtime, selector.feature, patience, |target| {
+            let key = keys::typed(&target.view.entity, &write.keys).map_err(ServerError::Invalid)?;
+            let step = Step::of(&target.feature, write.operation, &write.value).map_err(ServerError::Invalid)?;
+            Ok(Typed::new(target, key, step, write.at, write.idempotency_key.clone()))
+        })
     }
 
     /// Sets a value that came from the feature's own service; waits for at most `patience`.
@@ -81,10 +112,34 @@ impl Instance {
         value: &Json,
         patience: Duration,
     ) -> Result<DirectAck, ServerError> {
-        let target = self.target(&self.engine().runtime()?, selector)?;
-        let step = Step::of(&target.feature, DirectOperation::Set, value).map_err(ServerError::Invalid)?;
-        let typed = Typed::new(&target, key.to_vec(), step, None, None);
-        self.write_typed(&target, &typed, Some(patience))
+        self.write_by(
+            &self.engine().runtime()?,
+            selector,
+            |_| Some(patience),
+            |target| {
+                let step = Step::of(&target.feature, DirectOperation::Set, value).map_err(ServerError::Invalid)?;
+                Ok(Typed::new(target, key.to_vec(), step, None, None))
+            },
+        )
+    }
+
+    /// Types a write by the definitions in force and makes it: anew where they change before it is taken.
+    fn write_by(
+        &self,
+        runtime: &Arc<Runtime>,
+        selector: &str,
+        patience: impl Fn(&DirectFeature) -> Option<Duration>,
+        typed: impl Fn(&Target) -> Result<Typed, ServerError>,
+    ) -> Result<DirectAck, ServerError> {
+        let mut runtime = runtime.clone();
+        for _ in 0..ATTEMPTS {
+            let target = self.target(&runtime, selector)?;
+            if let Some(ack) = self.write_typed(&target, &typed(&target)?, patience(&target.feature))? {
+                return Ok(ack);
+            }
+            runtime = self.engine().runtime()?;
+        }
+        Err(ServerError::Unavailable("the definitions are changing: send again".to_owned()))
     }
 
     fn target(&self, runtime: &Arc<Runtime>, selector: &str) -> Result<Target, ServerError> {
@@ -97,18 +152,22 @@ impl Instance {
         }
     }
 
+    /// None where the definitions have changed; nothing was written then.
     fn write_typed(
         &self,
         target: &Target,
         typed: &Typed,
         patience: Option<Duration>,
-    ) -> Result<DirectAck, ServerError> {
+    ) -> Result<Option<DirectAck>, ServerError> {
         if self.is_stopping() {
             return Err(ServerError::Unavailable("the server is shutting down: send again when it is back".to_owned()));
         }
         let began = Instant::now();
-        let accepted = self.accept(target, typed, began, patience)?;
+        let Some(accepted) = self.accept(target, typed, began, patience)? else { return Ok(None) };
         let late = || {
+            if !accepted.ticket.is_repeated() && !target.source.pipeline.is_empty() {
+                self.direct.leave(accepted.ticket.clone());
+            }
             ServerError::Deadline(format!(
                 "`{}`: the write was not durable within its timeout, and may still become so: send it again with the \
                  same idempotency key",
@@ -137,7 +196,7 @@ impl Instance {
         if typed.idempotency_key.is_some() {
             self.direct.remember(sequence, at);
         }
-        Ok(DirectAck { sequence, repeated: ack.repeated, at })
+        Ok(Some(DirectAck { sequence, repeated: ack.repeated, at }))
     }
 
     fn accept(
@@ -146,11 +205,12 @@ impl Instance {
         typed: &Typed,
         began: Instant,
         patience: Option<Duration>,
-    ) -> Result<Accepted, ServerError> {
+    ) -> Result<Option<Accepted>, ServerError> {
         let mut failure = None;
         for _ in 0..ATTEMPTS {
             match self.attempt(target, typed)? {
-                Attempt::Accepted(accepted) => return Ok(accepted),
+                Attempt::Accepted(accepted) => return Ok(Some(accepted)),
+                Attempt::Changed => return Ok(None),
                 Attempt::Again(error) => failure = Some(error),
                 Attempt::WaitFor(ticket) => {
                     if wait(&ticket, began, patience).is_none() {
@@ -162,16 +222,14 @@ impl Instance {
                 }
             }
         }
-        Err(failure.map_or_else(
-            || ServerError::Unavailable("the definitions are changing: send again".to_owned()),
-            ServerError::from,
-        ))
+        failure.map_or(Ok(None), |error| Err(error.into()))
     }
 
     /// Computes and submits, with the key's lock held. The commit itself nobody waits for here.
     fn attempt(&self, target: &Target, typed: &Typed) -> Result<Attempt, ServerError> {
         let Target { feature, source, view, .. } = target;
         let object = source.definition.name.as_str();
+        let _accepting = Accepting::begin()?;
         let mut shard = self.direct.shard(&typed.place);
         let earlier = typed.idempotency_key.as_ref().and_then(|key| self.engine().pushed_before(object, key));
         let now = self.engine().now();
@@ -189,6 +247,11 @@ impl Instance {
                 None => (row::base(feature, view, &self.engine().newest(view, &typed.encoded)?)?, None),
             }
         };
+        // A view that was filled anew knows of writes that this one does not. While the definitions are in force by
+        // which the value was looked up, it has all that are settled; a write by others waits for the lock held here.
+        if self.engine().runtime()?.version != target.runtime.version {
+            return Ok(Attempt::Changed);
+        }
         let time = self.event_time(feature, typed, &base, now)?;
         let row = typed.step.apply(feature, &base).map_err(ServerError::Invalid)?;
         let batch = row::batch(source, &view.entity, &typed.key, &row, time)?;
@@ -198,17 +261,26 @@ impl Instance {
             idempotency_key: typed.idempotency_key.clone(),
             backfill: false,
         };
-        let ticket = match self.engine().submit_after(push, built_on.as_ref()) {
-            Ok(ticket) => ticket,
+        let Submitted { ticket, rows } = match self.engine().submit_after(push, built_on.as_ref()) {
+            Ok(submitted) => submitted,
             Err(error) if built_on.as_ref().is_some_and(Ticket::has_failed) => return Ok(Attempt::Again(error)),
             Err(error) => return Err(error.into()),
         };
-        let newest = !feature.is_windowed() && base.time.is_none_or(|before| time >= before);
-        let number = (newest && !ticket.is_repeated()).then(|| self.direct.number());
-        if let Some(number) = number {
-            let after = Base { value: row.value, previous: row.previous, time: Some(time) };
+        let after = match rows.filter(|rows| rows.num_rows() > 0 && !feature.is_windowed()) {
+            None => None,
+            Some(_) if source.pipeline.is_empty() => {
+                Some(Base { value: row.value, previous: row.previous, time: Some(time) })
+            }
+            // Middlewares may have made another value of it.
+            Some(rows) => Some(row::after(feature, source, &rows)?),
+        };
+        let time = after.as_ref().and_then(|after| after.time).unwrap_or(time);
+        let after = after.filter(|_| base.time.is_none_or(|before| time >= before));
+        let number = after.map(|after| {
+            let number = self.direct.number();
             shard.install(&typed.place, after, ticket.clone(), target.runtime.version, number);
-        }
+            number
+        });
         Ok(Attempt::Accepted(Accepted { ticket, time, number }))
     }
 
