@@ -180,7 +180,7 @@ def _refusal(status: int, body: bytes, retry_after: float | None) -> ServerError
         code = "OVERLOADED" if status in _BUSY else f"HTTP_{status}"
         message = body[:200].decode("utf-8", "replace").strip() or f"the server answered with status {status}"
     if status == 429:
-        return Overloaded(message, retry_after=retry_after or 0.0, status=status)
+        return Overloaded(message, retry_after=retry_after or 0.0, status=status, code=code)
     return ServerError(code, message, status=status)
 
 

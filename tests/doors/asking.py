@@ -22,7 +22,7 @@ from .operations.expecting import now
 from .project import fact
 from .server import World
 
-READ = {"service": "simple", "entities": {"user": ["u1"]}}
+READ: dict[str, Any] = {"service": "simple", "entities": {"user": ["u1"]}}
 OK = "ok"
 Ask = Callable[[World, str | None], str]
 

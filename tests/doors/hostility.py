@@ -57,7 +57,7 @@ class Bystander:
             assert answer.status_code == 200, answer.text
 
         kept = httpx.Client(base_url=self.server.url, timeout=30, trust_env=False)
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.05):
             self._timed(lambda: read(kept))
             with httpx.Client(base_url=self.server.url, timeout=30, trust_env=False) as new:
                 self._timed(lambda client=new: read(client))
@@ -69,7 +69,7 @@ class Bystander:
             assert client.hget("simple:u1", "rows") == b"3"
 
         kept = redis.Redis(port=self.server.redis_port, socket_timeout=30)
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.05):
             self._timed(lambda: read(kept))
             with redis.Redis(port=self.server.redis_port, socket_timeout=30) as new:
                 self._timed(lambda client=new: read(client))
@@ -107,10 +107,10 @@ def send(connection: socket.socket, data: bytes) -> bool:
     return True
 
 
-def received(connection: socket.socket, within: float) -> tuple[bytes, bool]:
-    """What comes until the other side closes, or the time is over; and whether it closed."""
+def received(connection: socket.socket, within: float, enough: int = 1 << 62) -> tuple[bytes, bool]:
+    """What comes until the other side closes, or that is enough bytes, or the time is over; and whether it closed."""
     deadline, got = time.monotonic() + within, b""
-    while (left := deadline - time.monotonic()) > 0:
+    while len(got) < enough and (left := deadline - time.monotonic()) > 0:
         connection.settimeout(left)
         try:
             part = connection.recv(65_536)

@@ -225,7 +225,7 @@ UPON: list[dict[str, Any]] = [
     },
 ]
 # What that makes, for those features of which it can be said.
-U1_SPEND = {
+U1_SPEND: dict[str, Any] = {
     "spend.rows": 3,
     "spend.total": MOST,
     "spend.x_sum": math.fsum([0.1, 0.2, 0.3]),

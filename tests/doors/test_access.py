@@ -63,10 +63,10 @@ def types(world: World) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def keys(keyed: World) -> dict[str, dict[str, Any] | None]:
+def keys(keyed: World) -> dict[str, Any]:
     """A key for each case, and none for the first."""
     server = keyed.server
-    made: dict[str, dict[str, Any] | None] = {"no key": None, "nonsense": {"key": "hello", "id": None}}
+    made: dict[str, Any] = {"no key": None, "nonsense": {"key": "hello", "id": None}}
     reader = server.key("reader", "payments,web", "read")
     made["reader"] = reader
     made["writer"] = server.key("writer", "payments,web", "write")

@@ -23,7 +23,7 @@ TIMES = 5
 ATTEMPTS = 5
 USERS = [f"r{n}" for n in range(8)] + [f"r {key}" for key in ODD_KEYS[2:7]]
 ASKED = [*USERS, "u1", "u2", "old", "never seen"]
-TILLS = {"shop": [7, LEAST, MOST, 7, 0], "till": ["a:b%", "a:b%", "a:b%", "x", ""]}
+TILLS: dict[str, list[Any]] = {"shop": [7, LEAST, MOST, 7, 0], "till": ["a:b%", "a:b%", "a:b%", "x", ""]}
 
 
 @dataclass

@@ -1,6 +1,7 @@
 //! The contract of a source: required columns, bounds, allowed values. A row that breaks it goes to quarantine.
 
 use crate::decode::Decoded;
+use crate::limits::TIMES;
 use crate::literal::from_text;
 use arrow::array::{Array, AsArray, RecordBatch};
 use thalweg_aggregate::{Cell, ColumnReader, Value};
@@ -37,16 +38,14 @@ impl Contract {
         let mut rules = Vec::new();
         for (position, column) in source.columns.iter().enumerate() {
             let literal = |text: &String| from_text(text, &column.data_type);
-            let needed = column.name == source.timestamp
-                || source.arrival_time.as_ref() == Some(&column.name)
-                || operation == Some(position)
-                || keys.contains(&position);
+            let is_time = column.name == source.timestamp || source.arrival_time.as_ref() == Some(&column.name);
+            let needed = is_time || operation == Some(position) || keys.contains(&position);
             let rule = Rule {
                 column: position,
                 name: column.name.clone(),
                 required: column.required || needed,
-                min: column.min.as_ref().map(literal).transpose()?,
-                max: column.max.as_ref().map(literal).transpose()?,
+                min: column.min.as_ref().map(literal).transpose()?.or(is_time.then(|| Value::Int(*TIMES.start()))),
+                max: column.max.as_ref().map(literal).transpose()?.or(is_time.then(|| Value::Int(*TIMES.end()))),
                 allowed: column.allowed.iter().map(literal).collect::<Result<_, _>>()?,
             };
             if rule.required || rule.min.is_some() || rule.max.is_some() || !rule.allowed.is_empty() {

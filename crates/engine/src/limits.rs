@@ -20,5 +20,8 @@ pub const MAX_LISTED_ERRORS: usize = 100;
 pub const MAX_RAW_ROW_BYTES: usize = 1 << 20;
 /// Behind the newest event time of a source, on top of `within`, for how long duplicates are still known.
 pub const LATE_DUPLICATES_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
+/// Event times, arrival times and query times, in microseconds: the years 1 to 9999, which every table format and
+/// every language's dates can hold.
+pub const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 /// Shards of a view's entities.
 pub const SHARDS: usize = 64;

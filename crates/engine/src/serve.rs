@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::limits::MAX_READ_ENTITIES;
+use crate::limits::{MAX_READ_ENTITIES, TIMES};
 use crate::pipeline::Pipeline;
 use crate::runtime::{Runtime, ServiceRuntime, ServiceView};
 use crate::trace;
@@ -86,6 +86,11 @@ impl Engine {
     /// see the request first: what one of them pushes is seen too. Whoever hands the answer out calls
     /// [`Engine::finish_read`] on it, after it was recorded.
     pub fn read_features(&self, mut request: FeatureRequest) -> Result<FeatureResponse, EngineError> {
+        if let Some(as_of) = request.as_of.filter(|as_of| !TIMES.contains(as_of)) {
+            return Err(EngineError::Invalid(format!(
+                "`as_of` is {as_of} microseconds: send a time in the years 1 to 9999, or leave it out"
+            )));
+        }
         let runtime = self.runtime()?;
         let mut service = self.asked(&runtime, &request.wanted)?;
         let pipeline = service.pipeline.clone();

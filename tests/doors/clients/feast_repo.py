@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ def make_store(directory: Path, url: str, key: str | None = None, certificate: s
         config["auth"] = {"type": "oidc", "token": key}
     (directory / "feature_store.yaml").write_text(yaml.safe_dump(config))
     store = FeatureStore(repo_path=str(directory))
-    store.apply(_objects(directory))
+    with warnings.catch_warnings():
+        # That on-demand features are experimental in Feast.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        store.apply(_objects(directory))
     return store
 
 

@@ -19,6 +19,8 @@ from .base import Ack, Answer, Client, Column, Reading, Refused
 
 HELPERS = Path(__file__).resolve().parents[1] / "grpc_python"
 SECONDS = 20
+# Gone when the process ends.
+_code = tempfile.TemporaryDirectory(prefix="thalweg-doors-grpc-")
 
 
 @cache
@@ -28,7 +30,7 @@ def generated() -> Any:
         sys.path.append(str(HELPERS))
     from grpc_generated import generate
 
-    return generate(Path(tempfile.mkdtemp(prefix="thalweg-doors-grpc-")))
+    return generate(Path(_code.name))
 
 
 class Grpc(Client):

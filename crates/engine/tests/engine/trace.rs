@@ -81,6 +81,7 @@ fn a_push_is_shown_as_log_and_then_apply_and_a_read_as_serve() {
                 "apply ends".to_owned(),
             ]
         );
+        tracing::callsite::rebuild_interest_cache();
         asked.in_scope(|| read(&engine, "v.ids", "ann"));
         drop(asked);
         let served = r#"serve in request: thalweg.service="" thalweg.rows=1"#;

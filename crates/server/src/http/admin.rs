@@ -3,6 +3,7 @@
 use super::App;
 use super::body::Content;
 use super::errors::{HttpError, JsonAnswer};
+use super::json::from_object;
 use crate::instance::CheckOptions;
 use crate::session::Session;
 use axum::body::Body;
@@ -26,7 +27,7 @@ pub async fn check(
             CheckOptions::default()
         } else {
             let wrong = |error| HttpError::invalid(format!("the options of a check: {error}"));
-            serde_json::from_slice(text).map_err(wrong)?
+            from_object(text).map_err(wrong)?
         };
         Ok(session.check(&options)?)
     })

@@ -7,10 +7,12 @@
 use super::errors::HttpError;
 use super::json::{expected, point_in_time, unexpected};
 use crate::error::ServerError;
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
+use thalweg_aggregate::arrow_type;
+use thalweg_definition::DataType;
 use thalweg_engine::{FeatureRequest, Runtime, Wanted};
 
 #[derive(Deserialize)]
@@ -72,15 +74,26 @@ pub fn columnar_request(
         .map_err(|error| ServerError::Invalid(format!("the batches of the table are not of one schema: {error}")))?;
     let (mut entities, mut request) = (Vec::new(), Vec::new());
     for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
-        let has = |columns: &[(String, _)]| columns.iter().any(|(name, _)| name == field.name());
-        let named = (field.name().clone(), column.clone());
-        if has(&keys) {
+        let typed = |columns: &[(String, DataType)]| {
+            let found = columns.iter().find(|(name, _)| name == field.name());
+            found
+                .map(|(name, data_type)| Ok::<_, ServerError>((name.clone(), cast(name, column, data_type)?)))
+                .transpose()
+        };
+        if let Some(named) = typed(&keys)? {
             entities.push(named);
-        } else if has(&request_values) {
+        } else if let Some(named) = typed(&request_values)? {
             request.push(named);
         } else {
             return Err(unexpected(field.name(), &[keys, request_values].concat(), "table", "column"));
         }
     }
     Ok(FeatureRequest { wanted, entities, request, as_of })
+}
+
+/// A column as its definition has it; what does not fit is refused, never cut.
+fn cast(name: &str, column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ServerError> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(column, &arrow_type(data_type), &options)
+        .map_err(|error| ServerError::Invalid(format!("column `{name}` is to be {data_type}: {error}")))
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    limit: Option<usize>,
+    limit: Option<u32>,
     /// The `next_before` of an answer.
     before: Option<String>,
     /// Only what was refused.
@@ -28,7 +28,7 @@ pub async fn list(
 ) -> Result<JsonAnswer, HttpError> {
     let Query(page) = query.map_err(|error| HttpError::invalid(error.body_text()))?;
     let before = page.before.map(|text| text.parse::<Position>()).transpose().map_err(HttpError::invalid)?;
-    let limit = page.limit.unwrap_or(AUDIT_PAGE_DEFAULT).clamp(1, AUDIT_PAGE);
+    let limit = page.limit.map_or(AUDIT_PAGE_DEFAULT, |limit| limit as usize).clamp(1, AUDIT_PAGE);
     app.answer(session, move |session| {
         let page = session.audit(&AuditQuery { limit, before, denied: page.denied })?;
         Ok(json!({ "entries": page.entries, "next_before": page.next.map(|next| next.to_string()) }))

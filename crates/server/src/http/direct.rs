@@ -4,12 +4,13 @@ use super::App;
 use super::body::Content;
 use super::errors::{HttpError, JsonAnswer};
 use super::json::{direct_get, direct_write};
+use super::path::Path;
 use super::sources::idempotency_key;
 use crate::instance::DirectOperation;
 use crate::session::Session;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 

@@ -3,10 +3,12 @@
 use super::App;
 use super::body::{Content, ReadBody};
 use super::errors::{HttpError, JsonAnswer};
+use super::json::from_object;
+use super::path::Path;
 use crate::access::KeyRequest;
 use crate::session::Session;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -60,7 +62,7 @@ pub async fn revoke(State(app): State<App>, session: Session, Path(id): Path<Str
 
 fn read<T: DeserializeOwned>(body: ReadBody, what: &str) -> Result<T, HttpError> {
     let body = body.decompressed()?;
-    serde_json::from_slice(&body.bytes).map_err(|error| HttpError::invalid(format!("{what}: {error}")))
+    from_object(&body.bytes).map_err(|error| HttpError::invalid(format!("{what}: {error}")))
 }
 
 /// A secret is not for caches.

@@ -3,11 +3,12 @@
 use super::App;
 use super::body::Content;
 use super::errors::{HttpError, JsonAnswer};
+use super::path::Path;
 use crate::error::ServerError;
 use crate::session::Session;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};

@@ -1,8 +1,8 @@
-//! The HTTP door: requests are read into the engine's own types, answered by an [`Instance`], and written back. It
+//! The HTTP door: requests are read into the engine's own types, answered by a [`Session`], and written back. It
 //! decides nothing about features.
 //!
 //! ```text
-//! bytes ─ body (size, compression) ─▶ resource (typed request) ─▶ Instance ─▶ JSON or Arrow
+//! bytes ─ body (size, compression) ─▶ resource (typed request) ─▶ Session ─▶ JSON or Arrow
 //!                                                     errors: one mapping to status and {"error": ..}
 //! ```
 
@@ -22,6 +22,8 @@ mod keys;
 mod limits;
 mod manifests;
 mod metrics;
+mod openapi;
+mod path;
 mod serve;
 mod sources;
 mod stream;
@@ -53,16 +55,6 @@ struct App {
     bodies: BodyBudget,
 }
 
-/// The routes as one text, for whoever missed one.
-const ROUTES: &str = "POST /v1/sources/{name}/events, POST /v1/features, POST /v1/training-sets, \
-    GET|DELETE /v1/training-sets/{id}, GET /v1/training-sets/{id}/data, POST /v1/plan, POST /v1/apply, \
-    GET /v1/manifest, GET /v1/manifests/{version}, GET /v1/sources/{name}, GET /v1/sources/{name}/quarantine, \
-    POST /v1/sources/{name}/quarantine/replay, GET /v1/views/{name}, POST /v1/check, POST /v1/flush, GET /v1/status, GET|POST /v1/keys, \
-    DELETE /v1/keys/{id}, POST /v1/keys/{id}/rotate, GET /v1/audit, \
-    POST /get-online-features, POST /push, POST /write-to-online-store, GET /health, GET /v1/direct, \
-    GET /v1/direct/{selector}, POST /v1/direct/{selector}/get|set|append|incr|update, GET /metrics, GET /v1/objectives, \
-    GET /healthz, GET /readyz";
-
 /// Everything that can be asked over HTTP.
 pub fn router(instance: Arc<Instance>) -> Router {
     let settings = instance.settings();
@@ -92,6 +84,7 @@ pub fn router(instance: Arc<Instance>) -> Router {
         .route("/v1/audit", get(audit::list))
         .route("/v1/objectives", get(metrics::objectives))
         .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::document))
         .route("/healthz", get(admin::healthy))
         .route("/readyz", get(admin::ready))
         .merge(feast::routes())
@@ -110,12 +103,12 @@ async fn no_route(request: axum::extract::Request) -> Response {
     if let Some(answer) = crate::grpc::no_service(path) {
         return answer;
     }
-    HttpError::not_found(format!("there is no route {path}; there are: {ROUTES}")).into_response()
+    HttpError::not_found(format!("there is no route {path}: GET /openapi.json says which there are")).into_response()
 }
 
 async fn wrong_method(request: axum::extract::Request) -> HttpError {
     let (method, path) = (request.method(), request.uri().path());
-    HttpError::wrong_method(format!("{method} is not for {path}; there are: {ROUTES}"))
+    HttpError::wrong_method(format!("{method} is not for {path}: `Allow` says which are"))
 }
 
 impl App {

@@ -4,9 +4,10 @@ use super::App;
 use super::body::Content;
 use super::errors::{HttpError, JsonAnswer};
 use super::limits::QUARANTINE_ROWS;
+use super::path::Path;
 use crate::session::Session;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use serde::Deserialize;
@@ -70,9 +71,9 @@ pub async fn describe(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    limit: Option<u64>,
+    limit: Option<u32>,
     #[serde(default)]
-    offset: u64,
+    offset: u32,
 }
 
 /// Rows that were set aside, oldest first.
@@ -83,10 +84,11 @@ pub async fn quarantine(
     query: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Result<JsonAnswer, HttpError> {
     let Query(page) = query.map_err(|error| HttpError::invalid(error.body_text()))?;
-    let limit = page.limit.unwrap_or(QUARANTINE_ROWS).min(QUARANTINE_ROWS);
+    let limit = page.limit.map_or(QUARANTINE_ROWS, u64::from).min(QUARANTINE_ROWS);
+    let offset = u64::from(page.offset);
     app.answer(session, move |session| {
-        let rows = session.quarantined(&name, limit, page.offset)?;
-        let next = (rows.len() as u64 == limit && limit > 0).then(|| page.offset.saturating_add(limit));
+        let rows = session.quarantined(&name, limit, offset)?;
+        let next = (rows.len() as u64 == limit && limit > 0).then_some(offset + limit);
         let rows: Vec<Json> = rows.into_iter().map(quarantined).collect();
         Ok(json!({ "source": name, "rows": rows, "next_offset": next }))
     })

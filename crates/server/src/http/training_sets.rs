@@ -3,6 +3,7 @@
 use super::App;
 use super::body::{ARROW_STREAM, Content, ReadBody};
 use super::errors::{HttpError, JsonAnswer};
+use super::json::from_object;
 use super::stream::stream;
 use crate::instance::{Spine, TrainingSetRequest};
 use crate::session::Session;
@@ -10,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{self, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -85,7 +86,7 @@ fn spine(content: Content, body: &ReadBody) -> Result<Spine, HttpError> {
             Ok(Spine::Batches(batches))
         }
         Content::Json => {
-            let spine: SqlSpine = serde_json::from_slice(&body.bytes)
+            let spine: SqlSpine = from_object(&body.bytes)
                 .map_err(|error| HttpError::invalid(format!("the body is not {{\"sql\": \"SELECT ..\"}}: {error}")))?;
             Ok(Spine::Sql(spine.sql))
         }
@@ -102,7 +103,7 @@ pub async fn list(State(app): State<App>, session: Session) -> Result<JsonAnswer
 pub async fn describe(
     State(app): State<App>,
     session: Session,
-    extract::Path(id): extract::Path<String>,
+    super::path::Path(id): super::path::Path<String>,
 ) -> Result<JsonAnswer, HttpError> {
     app.answer(session, move |session| Ok(session.training_job(&id)?)).await
 }
@@ -110,7 +111,7 @@ pub async fn describe(
 pub async fn cancel(
     State(app): State<App>,
     session: Session,
-    extract::Path(id): extract::Path<String>,
+    super::path::Path(id): super::path::Path<String>,
 ) -> Result<JsonAnswer, HttpError> {
     app.answer(session, move |session| {
         session.cancel_training(&id)?;
@@ -138,7 +139,7 @@ enum Format {
 pub async fn data(
     State(app): State<App>,
     session: Session,
-    extract::Path(id): extract::Path<String>,
+    super::path::Path(id): super::path::Path<String>,
     query: Result<Query<DataQuery>, QueryRejection>,
 ) -> Result<Response, HttpError> {
     let Query(DataQuery { format }) = query.map_err(|error| HttpError::invalid(error.body_text()))?;

@@ -15,8 +15,11 @@ use thalweg_definition::AsOf;
 use thalweg_engine::literal::timestamp_text;
 use thalweg_lake::{SpineInput, TrainingRequest, build};
 
+/// Mismatches that one report lists at most.
+const MAX_SAMPLES: usize = 1000;
+
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct CheckOptions {
     /// Mismatches that are listed; all are counted.
     pub limit_samples: usize,
@@ -69,6 +72,9 @@ const EVENTS_SHOWN: usize = 5;
 impl Instance {
     /// Computes recorded answers again and compares. Blocks; see the report's counts.
     pub fn check(&self, options: &CheckOptions) -> Result<CheckReport, ServerError> {
+        if options.limit_samples > MAX_SAMPLES {
+            return Err(ServerError::Invalid(format!("`limit_samples` is at most {MAX_SAMPLES}")));
+        }
         self.served.flush()?;
         let until = self.write_history()?;
         let unrecorded = self.served.unrecorded.load(std::sync::atomic::Ordering::Relaxed);

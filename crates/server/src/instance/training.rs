@@ -161,7 +161,7 @@ impl Instance {
         match &*outcome {
             Some(Ok(finished)) => Ok(finished.path.clone()),
             Some(Err(failed)) => Err(ServerError::Invalid(format!("training set {id} was not made: {}", failed.why))),
-            None => Err(ServerError::Unavailable(format!("training set {id} is still being made: ask for its state"))),
+            None => Err(ServerError::NotFound(format!("training set {id} is still being made: ask for its state"))),
         }
     }
 

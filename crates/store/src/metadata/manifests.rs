@@ -94,7 +94,8 @@ impl Metadata {
 
     pub fn manifest(&self, version: u64) -> Result<Option<StoredManifest>, StoreError> {
         let sql = format!("{ALL} WHERE version = ?1");
-        let version = signed(version)?;
+        // None was ever given a number that the database cannot hold.
+        let Ok(version) = i64::try_from(version) else { return Ok(None) };
         let found = self.lock().query_row(&sql, [version], stored).optional()?;
         Ok(found)
     }

@@ -5,7 +5,7 @@
 //! write  {"keys": {column: value}, "value": value, "at": time}   ─▶ {"selector", "sequence", "at", "repeated"}
 //! ```
 
-use super::point_in_time;
+use super::{from_object, point_in_time};
 use crate::error::ServerError;
 use crate::instance::{DirectOperation, DirectWrite};
 use crate::session::Session;
@@ -73,7 +73,7 @@ pub fn direct_write(
 }
 
 fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, ServerError> {
-    serde_json::from_slice(text).map_err(|error| {
+    from_object(text).map_err(|error| {
         ServerError::Invalid(format!(
             "the body is not {{\"keys\": {{column: value}}, ..}} with \"as_of\" to get, \"value\" and \"at\" to write: \
              {error}"

@@ -1,5 +1,6 @@
 //! From the JSON of a feature request to typed columns. The manifest says which columns there are, and their types.
 
+use super::from_object;
 use crate::error::ServerError;
 use crate::nearest::nearest;
 use arrow::array::ArrayRef;
@@ -27,7 +28,7 @@ pub(crate) type Columns = Vec<(String, DataType)>;
 
 /// A request from its JSON, typed by the manifest in force. The error says what to write instead.
 pub fn parse_feature_request(runtime: &Runtime, text: &[u8]) -> Result<FeatureRequest, ServerError> {
-    let asked: Asked = serde_json::from_slice(text)
+    let asked: Asked = from_object(text)
         .map_err(|error| ServerError::Invalid(format!("the body is not a feature request: {error}")))?;
     let wanted = match (asked.service, asked.features) {
         (Some(service), None) => Wanted::Service(service),

@@ -7,7 +7,7 @@ pub const MAX_ROW_BYTES: usize = 1 << 20;
 /// Bytes of a selector.
 pub const MAX_SELECTOR_BYTES: usize = 512;
 /// Event times that a write may have: the years 1 to 9999.
-pub const EVENT_TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+pub const EVENT_TIMES: std::ops::RangeInclusive<i64> = thalweg_engine::limits::TIMES;
 /// How often a write is computed anew because what it was built on could not be written.
 pub const ATTEMPTS: usize = 3;
 /// Parts of the map of writes in flight, each behind a lock of its own.
