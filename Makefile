@@ -29,7 +29,7 @@ $(BIN)/python: | prerequisites
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	@echo "== Python packages for the tests"
-	scripts/install-extra $(BIN)/python test demo
+	scripts/install-extra $(BIN)/python test demo doors
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
@@ -59,7 +59,10 @@ test-rust: | prerequisites
 	@echo "== Rust tests"
 	cargo test --workspace --exclude thalweg-python --locked
 
+# A door whose client is missing is left out of the tests, and said to be; `make doors` fails for it.
 test-python: develop
+	@echo "== clients of the doors"
+	-source $(BIN)/activate && scripts/door-clients python
 	@echo "== Python tests"
 	source $(BIN)/activate && python -m pytest
 

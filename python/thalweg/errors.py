@@ -79,8 +79,6 @@ class ServerError(ThalwegError):
 class Overloaded(ServerError):
     """The server takes no more for now, and said so on every retry. `retry_after` is in seconds."""
 
-    def __init__(
-        self, message: str, *, retry_after: float, status: int = 429, code: str = "OVERLOADED"
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float, status: int = 429, code: str = "OVERLOADED") -> None:
         super().__init__(code, message, status=status)
         self.retry_after = retry_after

@@ -215,6 +215,9 @@ def same(reference: Answer, answer: Answer, client: Any, what: str, cut: dict[st
         for row, value in enumerate(expected.values):
             if expected.statuses[row] != "PRESENT" and not client.shows_no_input:
                 value = None
+            # Feast has null for who was never seen; only what is no list and no map has a value here all the same.
+            if cut and expected.statuses[row] == "NOT_FOUND" and value in ([], {}):
+                value = None
             value = exact.cut(cut[name], value) if cut else value
             assert got.values[row] == value, (
                 f"{what}: `{name}` of entity {row}: {got.values[row]!r} is not {value!r}\n{client.exchanges()}"

@@ -14,6 +14,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes of a declared length for which room is made at once.
+const DECLARED_BYTES: usize = 64 << 10;
+
 /// What a body holds, by its content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
@@ -103,9 +106,9 @@ impl BodyBudget {
     async fn collect(&self, body: Body, declared: Option<u64>, encoding: Encoding) -> Result<ReadBody, HttpError> {
         let mut share = Share { budget: self.clone(), bytes: 0 };
         let mut bytes = Vec::new();
+        // What is declared is not taken before it comes: a client may declare much, and send nothing.
         if let Some(length) = declared {
-            share.take(length)?;
-            bytes.reserve_exact(length as usize);
+            bytes.reserve_exact((length as usize).min(DECLARED_BYTES));
         }
         let mut chunks = body.into_data_stream();
         loop {

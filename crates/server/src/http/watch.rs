@@ -5,7 +5,7 @@ use super::errors::HttpError;
 use super::limits::REQUEST_ID_BYTES;
 use crate::instance::Instance;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,12 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let unread = request.version() <= Version::HTTP_11 && may_have_a_body(&request);
     let mut response = next.run(request).await;
+    if unread && REFUSED_UNREAD.contains(&response.status()) {
+        // The rest of the body would be taken for the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status();
     let ms = began.elapsed().as_secs_f64() * 1000.0;
     let shown = id.to_str().unwrap_or_default();
@@ -32,6 +37,21 @@ pub async fn observe(request: Request, next: Next) -> Response {
     }
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// With what a request is refused before its body was read.
+const REFUSED_UNREAD: [StatusCode; 5] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+];
+
+fn may_have_a_body(request: &Request) -> bool {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length.as_bytes() != b"0")
 }
 
 /// Asked so often that a line each would cost more than the answer.

@@ -15,10 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use thalweg_engine::FeatureResponse;
 
-/// Values held before they are written.
-const FLUSH_VALUES: usize = 4 << 20;
-/// Values held at most; past it answers go unrecorded, and are counted.
-const MAX_VALUES: usize = 32 << 20;
+/// Bytes held before they are written.
+const FLUSH_BYTES: usize = 32 << 20;
+/// Bytes held at most; past it answers go unrecorded, and are counted.
+const MAX_BYTES: usize = 256 << 20;
+/// Answers of one kind before they are put together: one row by itself takes a thousand times the bytes of its values.
+const LOOSE_ANSWERS: usize = 64;
 
 pub const AS_OF: &str = "__as_of";
 pub const CUT: &str = "__cut";
@@ -32,7 +34,7 @@ pub struct ServedLog {
 
 #[derive(Default)]
 struct Held {
-    values: usize,
+    bytes: usize,
     by_service: BTreeMap<(String, String), Vec<RecordBatch>>,
 }
 
@@ -53,22 +55,43 @@ impl ServedLog {
         if ((number + 1.0) * sample).floor() <= (number * sample).floor() {
             return;
         }
-        let values = response.rows * response.results.len();
         let batch = match batch_of(response) {
             Ok(batch) => batch,
             Err(error) => return tracing::error!("an answer could not be recorded: {error}"),
         };
         let mut held = self.held.lock();
-        if held.values + values > MAX_VALUES {
+        let bytes = batch.get_array_memory_size();
+        if held.bytes + bytes > MAX_BYTES {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        held.values += values;
+        held.bytes += bytes;
         held.by_service.entry((service.clone(), response.manifest_hash.clone())).or_default().push(batch);
     }
 
-    pub fn flush_if_large(&self) -> Result<(), ServerError> {
-        if self.held.lock().values >= FLUSH_VALUES { self.flush() } else { Ok(()) }
+    /// Puts loose answers together, and writes them where there are many. For a task that does it again and again.
+    pub fn tidy(&self) -> Result<(), ServerError> {
+        let loose = {
+            let mut held = self.held.lock();
+            let crowded = held.by_service.iter().filter(|(_, batches)| batches.len() > LOOSE_ANSWERS);
+            let kinds: Vec<(String, String)> = crowded.map(|(kind, _)| kind.clone()).collect();
+            let mut loose = Vec::with_capacity(kinds.len());
+            for kind in kinds {
+                let batches = held.by_service.remove(&kind).unwrap_or_default();
+                held.bytes = held.bytes.saturating_sub(bytes_of(&batches));
+                loose.push((kind, batches));
+            }
+            loose
+        };
+        for (kind, batches) in loose {
+            // Outside the lock: reads do not wait for it.
+            let whole = concat_batches(&batches[0].schema(), &batches)
+                .map_err(|error| ServerError::Internal(format!("the serving log: {error}")))?;
+            let mut held = self.held.lock();
+            held.bytes += whole.get_array_memory_size();
+            held.by_service.entry(kind).or_default().insert(0, whole);
+        }
+        if self.held.lock().bytes >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes what is held.
@@ -82,6 +105,10 @@ impl ServedLog {
         }
         Ok(())
     }
+}
+
+fn bytes_of(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::get_array_memory_size).sum()
 }
 
 fn batch_of(response: &FeatureResponse) -> Result<RecordBatch, arrow::error::ArrowError> {

@@ -53,7 +53,7 @@ impl Instance {
             true
         });
         self.periodically("thalweg-served", move |instance, _| {
-            instance.report(Task::ServingLog, instance.served.flush_if_large());
+            instance.report(Task::ServingLog, instance.served.tidy());
             true
         });
         self.periodically("thalweg-late", |instance, _| {

@@ -97,9 +97,18 @@ fn write_key(out: &mut String, column: &dyn Array) {
 }
 
 fn write_result(out: &mut String, result: &FeatureResult) {
-    out.push_str("{\"values\":");
-    write_list(out, &result.values, &result.data_type);
-    out.push_str(",\"statuses\":[");
+    out.push_str("{\"values\":[");
+    let nested = matches!(result.data_type, DataType::List(_) | DataType::Map(..));
+    for (row, status) in result.statuses.iter().enumerate() {
+        separate(out, row);
+        // Feast's client cannot tell the type of a list or a map without items, and has null for who was never seen.
+        if nested && *status == Status::NotFound {
+            out.push_str("null");
+        } else {
+            write_one(out, &result.values, row, &result.data_type);
+        }
+    }
+    out.push_str("],\"statuses\":[");
     for (row, status) in result.statuses.iter().enumerate() {
         separate(out, row);
         write!(out, "\"{}\"", status_name(*status)).expect(TAKES);
