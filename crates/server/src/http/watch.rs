@@ -2,14 +2,20 @@
 //! comes from this machine on purpose.
 
 use super::errors::HttpError;
-use super::limits::REQUEST_ID_BYTES;
+use super::limits::{DRAINED_BYTES, DRAINED_TIME, REQUEST_ID_BYTES};
 use crate::instance::Instance;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -19,10 +25,20 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let unread = request.version() <= Version::HTTP_11 && may_have_a_body(&request);
+    let mut body = None;
+    let request = if request.version() <= Version::HTTP_11 && may_have_a_body(&request) {
+        let (parts, whole) = request.into_parts();
+        let shared = SharedBody(Arc::new(Mutex::new(whole.into_data_stream())));
+        body = Some(shared.clone());
+        Request::from_parts(parts, Body::from_stream(shared))
+    } else {
+        request
+    };
     let mut response = next.run(request).await;
-    if unread && REFUSED_UNREAD.contains(&response.status()) {
-        // The rest of the body would be taken for the next request.
+    if let Some(body) = body.filter(|_| REFUSED_UNREAD.contains(&response.status()))
+        && !body.drained().await
+    {
+        // What is still to come would be taken for the next request.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let status = response.status();
@@ -47,6 +63,36 @@ const REFUSED_UNREAD: [StatusCode; 5] = [
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
 ];
+
+/// A body that can still be read to its end after a handler has refused the request without reading it: a connection
+/// that is closed with bytes unread is reset, and the client may never see the answer.
+#[derive(Clone)]
+struct SharedBody(Arc<Mutex<BodyDataStream>>);
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.lock().poll_next_unpin(context)
+    }
+}
+
+impl SharedBody {
+    /// Reads what is left of a small body; whether that was all of it.
+    async fn drained(mut self) -> bool {
+        let rest = async {
+            let mut bytes = 0;
+            while let Some(Ok(chunk)) = self.next().await {
+                bytes += chunk.len();
+                if bytes > DRAINED_BYTES {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(DRAINED_TIME, rest).await.unwrap_or(false)
+    }
+}
 
 fn may_have_a_body(request: &Request) -> bool {
     let headers = request.headers();
