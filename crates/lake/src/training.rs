@@ -3,10 +3,12 @@
 //! ```text
 //! spine ──keys──┐
 //! history ──Reducer──▶ rows of the spine's entities, in partitions (memory, then disk)
-//!               └──▶ per partition, per entity: EntityState, read at each of its query times ──▶ answers
+//!               └──▶ per partition, per entity: one slide over its rows for all its query times; where that cannot
+//!                    be, EntityState, read at each of them ──▶ answers
 //! answers of all views, back in the spine's order ──on-demand──▶ columns ──▶ training set and report
 //! ```
-//! An entity is built and read with the code of the live path, so that both give the same values. A view that is
+//! An entity is built and read with the code of the live path, or slid over with the same arithmetic, so that both
+//! give the same values. A view that is
 //! done is kept in the work directory under the set's id, so that a build that was stopped goes on from there.
 
 mod gather;

@@ -1,9 +1,9 @@
 //! The one binary: settings, one running [`Instance`], and the doors to it.
 //!
 //! ```text
-//! settings ──▶ Instance (engine, lake, background tasks) ◀── http ◀── clients
-//!                        ▲                                     ▲
-//!                        └── the Python module                 └── cli: load, get, training-set, check, ...
+//! settings ──▶ Instance (engine, lake, background tasks) ◀── Session ◀── http (and Feast), grpc, resp ◀── clients
+//!                        ▲                                     ▲ access, telemetry                      ▲
+//!                        └── the Python module ────────────────┘        cli: load, get, training-set ───┘
 //! ```
 //! What features mean is decided below, in `engine` and `lake`; here everything is wired together.
 

@@ -1,10 +1,10 @@
 //! An entity with its tiles reads as plain accumulators over the visible rows of the window do.
 
 use crate::support::{
-    COLUMNS, KEEP, Packed, Random, Row, SeedNote, assert_answers, days, feature, hours, insert, micros, plan, row,
-    state_of, text, view,
+    COLUMNS, KEEP, Packed, Random, Row, SeedNote, assert_answers, cells, days, feature, hours, insert, micros, passes,
+    plan, row, state_of, text, view,
 };
-use thalweg_aggregate::{DecodeError, EntityState, Stamp, Status, Value, ViewPlan};
+use thalweg_aggregate::{DecodeError, EntityState, RowRef, Slider, Stamp, Status, Value, ViewPlan};
 use thalweg_definition::{Aggregation, DAY, Duration, Feature, FeatureView, HOUR, MINUTE, Window};
 
 /// Times of rows lie in this stretch before `NOW`.
@@ -338,4 +338,66 @@ fn bytes_that_are_no_state_are_refused() {
     assert_eq!(EntityState::decode(&plan, &bytes).err(), Some(DecodeError::Malformed));
     bytes[0] = 9;
     assert_eq!(EntityState::decode(&plan, &bytes).err(), Some(DecodeError::Version(9)));
+}
+
+/// What a training set does in one pass says what the state says at each query time.
+#[test]
+fn a_slide_over_the_rows_reads_as_the_state_does() {
+    let mut compared = 0;
+    for seed in 0..60 {
+        let _note = SeedNote(seed);
+        let random = &mut Random(seed);
+        let view = FeatureView { staleness: None, ..random_view(random, false) };
+        let plan = plan(&view, false);
+        let many = *random.pick(&[1, 20, 700]);
+        let mut rows = random_rows(random, many, false);
+        // Beside 1e15 it would be too wide, which the next test is about.
+        let tiny = |value: &&mut Value| **value == Value::Float(1e-15);
+        rows.iter_mut().flat_map(|row| &mut row.values).filter(tiny).for_each(|value| *value = Value::Float(0.25));
+        let state = state_of(&plan, &rows);
+        rows.sort_by_key(|row| (row.time, row.sequence));
+        let (mut words, mut heap) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let stamp = Stamp { time: row.time, sequence: row.sequence };
+            plan.layout.push(&mut words, &mut heap, stamp, row.arrival, &cells(&plan, row), &passes(&plan, row));
+        }
+        let packed: Vec<RowRef<'_>> =
+            words.chunks_exact(plan.layout.width()).map(|words| plan.layout.row(words, &heap)).collect();
+        let mut queries = query_times(random, &rows, 60);
+        queries.sort_unstable();
+        let mut slider = Slider::new(&plan);
+        let outputs = slider.outputs().to_vec();
+        assert!(!outputs.is_empty() && outputs.len() < plan.outputs.len(), "some of each kind");
+        let mut answers = Vec::new();
+        assert!(slider.read(&packed, &queries, &mut answers), "these floats are alike enough");
+        for (number, q) in queries.iter().enumerate() {
+            let expected = state.read(&plan, *q, i64::MAX);
+            for (place, output) in outputs.iter().enumerate() {
+                let (got, expected) = (&answers[number * outputs.len() + place], &expected[*output]);
+                let name = &plan.outputs[*output].name;
+                assert_eq!((&got.value, got.status), (&expected.value, expected.status), "`{name}` at {q}");
+                compared += 1;
+            }
+            let known = rows.iter().filter(|row| row.time < *q).map(|row| row.arrival).max();
+            assert_eq!(slider.newest_arrivals()[number], known.unwrap_or(i64::MIN));
+        }
+    }
+    assert!(compared > 20_000, "{compared}");
+}
+
+/// Floats too unlike in size are left to the state, with nothing said.
+#[test]
+fn a_slide_says_where_sums_are_too_wide() {
+    let plan = plan(&view(vec![feature("f", Aggregation::Sum, Some("real"), vec![days(1)])]), false);
+    let rows = [row(0, 0, "real", Value::Float(1e300)), row(1, 1, "real", Value::Float(1e-300))];
+    let (mut words, mut heap) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let stamp = Stamp { time: row.time, sequence: row.sequence };
+        plan.layout.push(&mut words, &mut heap, stamp, row.arrival, &cells(&plan, row), &passes(&plan, row));
+    }
+    let width = plan.layout.width();
+    let packed: Vec<RowRef<'_>> = words.chunks_exact(width).map(|words| plan.layout.row(words, &heap)).collect();
+    let mut slider = Slider::new(&plan);
+    assert!(!slider.read(&packed, &[2], &mut Vec::new()));
+    assert!(slider.read(&packed[..1], &[2], &mut Vec::new()));
 }

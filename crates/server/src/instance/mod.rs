@@ -1,5 +1,5 @@
-//! One running Thalweg: the engine, the lake, and the tasks that keep them going. The HTTP server and the Python
-//! module are doors to it.
+//! One running Thalweg: the engine, the lake, and the tasks that keep them going. The doors reach it
+//! through a [`Session`](crate::Session), the Python module directly.
 //!
 //! ```text
 //! pushes ─▶ engine ─▶ committer (one fsync for many)
