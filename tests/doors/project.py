@@ -107,7 +107,9 @@ def project() -> tw.Project:
         tw.FeatureService("scoring", [spend["rows"], spend["x_mean"], share, more], namespace="payments"),
         tw.FeatureService("briefly", [brief], namespace="payments"),
         tw.FeatureService("tills", [tills], namespace="shops", log_sample=1.0),
-        tw.FeatureService("written", [*direct, clicks.previous(1), clicks.previous(2)], namespace="web", log_sample=1.0),
+        tw.FeatureService(
+            "written", [*direct, clicks.previous(1), clicks.previous(2)], namespace="web", log_sample=1.0
+        ),
     ]
     return tw.Project("doors", services)
 
