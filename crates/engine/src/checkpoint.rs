@@ -62,11 +62,21 @@ struct Extras {
 impl Engine {
     /// Writes a checkpoint. Pushes and reads go on meanwhile.
     pub fn checkpoint(&self) -> Result<CheckpointOutcome, EngineError> {
-        self.checkpoint_with(&[])
+        self.checkpoint_with(&[], &mut || ())
+    }
+
+    /// As [`Engine::checkpoint`]; `between` is called between two entities, while no lock is held but the checkpoint's
+    /// own: a simulation lets pushes, commits and reads go on there.
+    pub fn checkpoint_stepping(&self, between: &mut dyn FnMut()) -> Result<CheckpointOutcome, EngineError> {
+        self.checkpoint_with(&[], between)
     }
 
     /// Writes a checkpoint in which the views of some more spaces count as filled.
-    pub(crate) fn checkpoint_with(&self, filled: &[u32]) -> Result<CheckpointOutcome, EngineError> {
+    pub(crate) fn checkpoint_with(
+        &self,
+        filled: &[u32],
+        between: &mut dyn FnMut(),
+    ) -> Result<CheckpointOutcome, EngineError> {
         if self.has_failed() {
             return Err(EngineError::Unavailable(
                 "after a failed write nothing more is made durable: restart to recover".to_owned(),
@@ -80,7 +90,7 @@ impl Engine {
         }
         let (mut header, extras) = self.snapshot(rewrite);
         header.filled.extend(filled);
-        let written = self.write_checkpoint(&header, &extras, rewrite);
+        let written = self.write_checkpoint(&header, &extras, rewrite, between);
         if written.is_err() {
             // The next one has to write what this one did not.
             self.put_back(extras);
@@ -99,11 +109,12 @@ impl Engine {
         header: &CheckpointHeader,
         extras: &Extras,
         rewrite: bool,
+        between: &mut dyn FnMut(),
     ) -> Result<CheckpointOutcome, EngineError> {
         let runtime = self.runtime.read().clone();
         let mut outcome = CheckpointOutcome { position: header.position, ..CheckpointOutcome::default() };
         for view in runtime.iter().flat_map(|runtime| runtime.views.values()) {
-            let flushed = view.state.flush(&self.store, rewrite)?;
+            let flushed = view.state.flush(&self.store, rewrite, between)?;
             outcome.entities += flushed.entities;
             outcome.bytes += flushed.bytes;
         }

@@ -6,6 +6,7 @@ use crate::commit::{Pending, Ticket};
 use crate::dedup::DedupIndex;
 use crate::error::EngineError;
 use crate::ledger::Ledger;
+use crate::limits::SHARDS;
 use crate::middleware::Middleware;
 use crate::pipeline::Pipeline;
 use crate::runtime::Runtime;
@@ -26,6 +27,8 @@ pub struct EngineSettings {
     pub memory_bytes: u64,
     pub log_segment_bytes: u64,
     pub state_segment_bytes: u64,
+    /// Parts of each view's map of entities, each behind a lock of its own; at least 1. No value depends on it.
+    pub state_shards: usize,
 }
 
 impl Default for EngineSettings {
@@ -35,6 +38,7 @@ impl Default for EngineSettings {
             memory_bytes: 1 << 30,
             log_segment_bytes: 64 << 20,
             state_segment_bytes: 64 << 20,
+            state_shards: SHARDS,
         }
     }
 }

@@ -23,5 +23,7 @@ pub const LATE_DUPLICATES_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 /// Event times, arrival times and query times, in microseconds: the years 1 to 9999, which every table format and
 /// every language's dates can hold.
 pub const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
-/// Shards of a view's entities.
+/// Rows gathered before they are committed to history.
+pub const HISTORY_COMMIT_ROWS: usize = 1 << 20;
+/// Shards of a view's entities, unless set otherwise.
 pub const SHARDS: usize = 64;

@@ -64,7 +64,7 @@ impl Engine {
         // Compile everything before anything is written: a manifest that does not run is not applied.
         let mut trial = kept.clone();
         for (name, state_key) in &created {
-            trial.insert(name.clone(), (state_key.clone(), Arc::new(ViewState::new(0, false))));
+            trial.insert(name.clone(), (state_key.clone(), Arc::new(ViewState::new(0, false, 1))));
         }
         let checked = Arc::new(new.checked);
         let runtime = |version, states: &HashMap<String, StateOf>| {
@@ -80,7 +80,10 @@ impl Engine {
         };
         let applied = self.metadata.apply(&record, &changes)?;
         for ((name, state_key), space) in created.iter().zip(&applied.spaces) {
-            kept.insert(name.clone(), (state_key.clone(), Arc::new(ViewState::new(*space, false))));
+            kept.insert(
+                name.clone(),
+                (state_key.clone(), Arc::new(ViewState::new(*space, false, self.settings.state_shards))),
+            );
         }
         let runtime = runtime(applied.version, &kept)?;
         *self.runtime.write() = Some(Arc::new(runtime));
@@ -92,7 +95,7 @@ impl Engine {
     /// Declares views filled: their state is made durable, and then they answer reads.
     pub fn finish_builds(&self, views: &[Arc<ViewRuntime>]) -> Result<(), EngineError> {
         let spaces: Vec<u32> = views.iter().map(|view| view.state.space).collect();
-        self.checkpoint_with(&spaces)?;
+        self.checkpoint_with(&spaces, &mut || ())?;
         for view in views {
             self.metadata.view_ready(view.state.space)?;
             view.state.set_ready();

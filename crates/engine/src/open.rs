@@ -133,7 +133,10 @@ impl Engine {
                 recovered.to_build.push(record.name.clone());
                 self.metadata.view_building(record.space)?;
             }
-            states.insert(record.name, (record.state_key, Arc::new(ViewState::new(record.space, ready))));
+            states.insert(
+                record.name,
+                (record.state_key, Arc::new(ViewState::new(record.space, ready, self.settings.state_shards))),
+            );
         }
         if lost {
             recovered

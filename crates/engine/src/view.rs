@@ -4,7 +4,6 @@
 //! An entity's state is in memory (hot) or, past the memory budget, where the state store last put it (cold).
 
 use crate::error::EngineError;
-use crate::limits::SHARDS;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use std::hash::BuildHasherDefault;
@@ -68,10 +67,11 @@ pub struct Flushed {
 }
 
 impl ViewState {
-    pub fn new(space: u32, ready: bool) -> Self {
+    /// `shards` is at least 1.
+    pub fn new(space: u32, ready: bool, shards: usize) -> Self {
         Self {
             space,
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            shards: (0..shards).map(|_| RwLock::default()).collect(),
             ready: AtomicBool::new(ready),
             backfilled: AtomicU64::new(0),
             applied: AtomicU64::new(0),
@@ -189,7 +189,8 @@ impl ViewState {
     }
 
     /// Stores what changed since it was last stored; with `all`, everything.
-    pub fn flush(&self, store: &StateStore, all: bool) -> Result<Flushed, EngineError> {
+    /// `between` is called after each entity, with no lock held.
+    pub fn flush(&self, store: &StateStore, all: bool, between: &mut dyn FnMut()) -> Result<Flushed, EngineError> {
         let mut done = Flushed::default();
         let mut bytes = Vec::new();
         for (key, slot) in self.each(|slot| all || slot.dirty.load(Ordering::Relaxed)) {
@@ -211,6 +212,8 @@ impl ViewState {
             slot.dirty.store(false, Ordering::Relaxed);
             done.entities += 1;
             done.bytes += bytes.len() as u64;
+            drop(held);
+            between();
         }
         Ok(done)
     }
@@ -305,7 +308,7 @@ impl ViewState {
 
     fn shard(&self, key: &[u8]) -> &RwLock<Entities> {
         // The map hashes with other bits of the same function.
-        &self.shards[(xxh3_64(key) >> 58) as usize % SHARDS]
+        &self.shards[(xxh3_64(key) >> 32) as usize % self.shards.len()]
     }
 }
 

@@ -24,7 +24,7 @@ use crate::settings::{Clock as ClockSetting, Settings};
 use crate::telemetry::Telemetry;
 use direct::DirectWrites;
 use fetch::RequestTimeSource;
-use history::HistoryPositions;
+use history::HistoryProgress;
 use parking_lot::Mutex;
 use served::ServedLog;
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ pub struct Instance {
     expressions: Arc<SqlExpressions>,
     /// Runs what the lake does asynchronously.
     tokio: tokio::runtime::Runtime,
-    positions: Mutex<HistoryPositions>,
+    progress: HistoryProgress,
     served: ServedLog,
     access: Access,
     telemetry: Telemetry,
@@ -124,7 +124,7 @@ impl Instance {
             history,
             expressions,
             tokio,
-            positions: Mutex::default(),
+            progress: HistoryProgress::default(),
             access,
             telemetry: Telemetry::default(),
             direct: DirectWrites::default(),
