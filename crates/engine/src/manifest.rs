@@ -92,6 +92,15 @@ impl Engine {
         Ok(AppliedManifest { version: applied.version, to_build, history_until: position })
     }
 
+    /// Begins the filling of a view anew, after it failed: what it holds is forgotten. Returns the sequence before which
+    /// rows have to come from history; those from it on are applied as they come.
+    pub fn fill_again(&self, view: &ViewRuntime) -> Result<u64, EngineError> {
+        // Nothing is applied while the committer is held.
+        let _committer = self.committer.lock();
+        view.state.clear(&self.store)?;
+        Ok(self.applied_until())
+    }
+
     /// Declares views filled: their state is made durable, and then they answer reads.
     pub fn finish_builds(&self, views: &[Arc<ViewRuntime>]) -> Result<(), EngineError> {
         let spaces: Vec<u32> = views.iter().map(|view| view.state.space).collect();

@@ -11,7 +11,7 @@ use crate::engine::{
 use crate::error::EngineError;
 use crate::pipeline::Pipeline;
 use crate::runtime::{Runtime, StateOf};
-use crate::timeline::Timeline;
+use crate::timeline::{NOTHING, Timeline};
 use crate::view::ViewState;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
@@ -63,12 +63,7 @@ impl Engine {
                 postcard::from_bytes(&checkpoint.header)
                     .map_err(|error| EngineError::Storage(format!("checkpoint {}: {error}", checkpoint.id)))?
             }
-            None => CheckpointHeader {
-                position: 1,
-                newest: i64::MIN / 2,
-                given: i64::MIN / 2,
-                ..CheckpointHeader::default()
-            },
+            None => CheckpointHeader { position: 1, newest: NOTHING, given: NOTHING, ..CheckpointHeader::default() },
         };
         let log_directory = components.directory.join("log");
         let log_settings = LogSettings { segment_bytes: settings.log_segment_bytes };

@@ -5,6 +5,7 @@ use crate::error::EngineError;
 use crate::limits::{MAX_READ_ENTITIES, TIMES};
 use crate::pipeline::Pipeline;
 use crate::runtime::{Runtime, ServiceRuntime, ServiceView};
+use crate::timeline::ReadLease;
 use crate::trace;
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use std::fmt;
@@ -116,6 +117,17 @@ impl Engine {
         }
     }
 
+    /// A live read that sees everything acknowledged. Where writes in flight stand in its way it brings them to their
+    /// end, in the committer's place if need be.
+    fn begin_read(&self) -> ReadLease<'_> {
+        loop {
+            if let Some(lease) = self.timeline.begin_read() {
+                return lease;
+            }
+            self.commit_pending();
+        }
+    }
+
     fn asked(&self, runtime: &Runtime, wanted: &Wanted) -> Result<Arc<ServiceRuntime>, EngineError> {
         match wanted {
             Wanted::Service(name) => runtime.services.get(name).cloned().ok_or_else(|| {
@@ -136,7 +148,7 @@ impl Engine {
         request: FeatureRequest,
         rows: usize,
     ) -> Result<FeatureResponse, EngineError> {
-        let lease = self.timeline.begin_read();
+        let lease = self.begin_read();
         let now = lease.q;
         let q = request.as_of.unwrap_or(now);
         // A read of the future knows what is known now.

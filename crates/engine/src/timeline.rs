@@ -45,6 +45,9 @@ impl Clock for ManualClock {
     }
 }
 
+/// The time before anything was accepted.
+pub(crate) const NOTHING: i64 = i64::MIN / 2;
+
 /// Which clock the engine lives by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockMode {
@@ -89,6 +92,8 @@ struct State {
     in_flight: VecDeque<Write>,
     /// The query times of live reads under way, and how many read at each.
     reading: BTreeMap<i64, usize>,
+    /// A read waits until it can stand between what was acknowledged and the next write.
+    read_waits: bool,
 }
 
 /// A write in flight.
@@ -102,11 +107,12 @@ struct Write {
 impl Timeline {
     pub fn new(clock: Arc<dyn Clock>, mode: ClockMode) -> Self {
         let state = State {
-            latest: i64::MIN / 2,
-            given: i64::MIN / 2,
-            asked: i64::MIN / 2,
+            latest: NOTHING,
+            given: NOTHING,
+            asked: NOTHING,
             in_flight: VecDeque::new(),
             reading: BTreeMap::new(),
+            read_waits: false,
         };
         Self { clock, mode, state: Mutex::new(state) }
     }
@@ -159,7 +165,9 @@ impl Timeline {
             // Strictly after the write before, so that a read can stand between the two.
             return state.latest.max(state.given + 1).max(state.asked);
         }
-        state.latest.max(state.given).max(state.asked)
+        let next = state.latest.max(state.given);
+        // By the events' clock many writes may arrive at one moment; a read that waits gets one of its own.
+        if state.read_waits { (next + 1).max(state.asked) } else { next.max(state.asked) }
     }
 
     /// Ends the oldest write in flight: its rows can be read. `newest` is its newest event or arrival time.
@@ -181,12 +189,21 @@ impl Timeline {
         }
     }
 
-    /// Begins a live read; while it lasts, nothing that it may need is let go.
-    pub fn begin_read(&self) -> ReadLease<'_> {
+    /// Begins a live read; while it lasts, nothing that it may need is let go. None where a write in flight arrives
+    /// at the same moment as what was acknowledged, so that a read could not see the one without the other: then the
+    /// writes in flight have to end first.
+    pub fn begin_read(&self) -> Option<ReadLease<'_>> {
         let mut state = self.state.lock();
+        let acknowledged = state.latest;
+        let hides = self.mode == ClockMode::Events
+            && state.in_flight.front().is_some_and(|write| write.first <= acknowledged && write.first > NOTHING);
+        state.read_waits = hides;
+        if hides {
+            return None;
+        }
         let q = self.ask(&mut state);
         *state.reading.entry(q).or_default() += 1;
-        ReadLease { timeline: self, q }
+        Some(ReadLease { timeline: self, q })
     }
 
     /// No live read, under way or to come, asks for an earlier time.

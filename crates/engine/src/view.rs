@@ -93,6 +93,22 @@ impl ViewState {
         self.ready.store(true, Ordering::Release);
     }
 
+    /// Forgets every entity, so that the view can be filled anew. To be called while nothing is applied.
+    pub fn clear(&self, store: &StateStore) -> Result<(), EngineError> {
+        for (key, slot) in self.each(|_| true) {
+            let mut held = slot.held.write();
+            if held.location.is_some() {
+                store.delete(self.space, &key)?;
+            }
+            held.gone = true;
+            drop(held);
+            self.remove(&key);
+        }
+        self.early_retractions.lock().clear();
+        self.backfilled.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Remembers what takes back a row that history has not brought yet. To be called with the entity locked.
     pub fn retract_early(&self, key: &[u8], sequence: u64, time: i64, arrival: i64) {
         if !self.is_ready() {

@@ -107,6 +107,38 @@ fn a_build_cut_off_by_a_crash_starts_over() {
 }
 
 #[test]
+fn a_build_that_failed_halfway_is_made_anew() {
+    println!("seeds 0 to 9");
+    for seed in 0..10 {
+        let _note = SeedNote(seed);
+        let mut random = Random(seed);
+        let (mut world, mut other) = (World::new(), World::new());
+        other.clock = world.clock.clone();
+        if random.below(2) == 0 {
+            world.settings.memory_bytes = 1;
+        }
+        let whole = other.start(both());
+        let engine = world.start(first());
+        pushes(&world, &[&engine, &whole], &mut random, 10, 0);
+        let applied = world.apply(&engine, both());
+        pushes(&world, &[&engine, &whole], &mut random, 3, 1000);
+        fill(&engine, &applied.to_build, 1 + random.below(applied.history_until));
+        engine.tidy().expect("tidied");
+        let until = engine.fill_again(&views(&engine, &applied.to_build)[0]).expect("it is emptied");
+        pushes(&world, &[&engine, &whole], &mut random, 3, 2000);
+        fill(&engine, &applied.to_build, until);
+        finish(&engine, &applied.to_build);
+        let q = world.clock.now() + HOUR;
+        world.pass(2 * HOUR);
+        let wanted = everything(&whole, &USERS, q);
+        assert_eq!(everything(&engine, &USERS, q), wanted);
+        drop(engine);
+        world.disk.crash(random.below(1 << 40));
+        assert_eq!(everything(&world.open().0, &USERS, q), wanted, "after a crash");
+    }
+}
+
+#[test]
 fn a_manifest_applied_again_keeps_every_state() {
     let world = World::new();
     let engine = world.start(first());

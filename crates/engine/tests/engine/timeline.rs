@@ -208,3 +208,28 @@ fn every_answer_is_what_had_arrived_before_it() {
         assert_eq!(seen, arrived.iter().filter(|arrival| **arrival < q).count(), "at {q}");
     }
 }
+
+/// By the events' clock a write may arrive at the very moment of what was acknowledged before it: while it was in
+/// flight, reads stood at that moment and hid both.
+#[test]
+fn by_the_clock_of_events_a_write_in_flight_hides_nothing_acknowledged() {
+    let world = by_events();
+    let engine = world.start(counted());
+    let t = NEW_YEAR - 100 * DAY;
+    let mut answers = Vec::new();
+    for id in 1..6 {
+        push(&engine, "orders", &order("ann", id, t));
+        let late = order("bob", id, t - HOUR).to_string();
+        let ticket = engine.submit(request("orders", late.as_bytes(), None)).expect("taken");
+        let answer = read(&engine, "v.ids", "ann");
+        assert_eq!(counts(&answer).len() as i64, id, "an acknowledged row is seen");
+        engine.commit_pending();
+        ticket.wait().expect("acknowledged");
+        assert_eq!(ids(&engine, "bob").len() as i64, id);
+        answers.push(answer);
+    }
+    for answer in answers {
+        let again = try_read(&engine, &["v.ids"], &["ann"], Some(answer.as_of)).expect("answered");
+        assert_eq!(counts(&again), counts(&answer), "at {}", answer.as_of);
+    }
+}

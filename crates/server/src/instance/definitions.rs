@@ -29,6 +29,8 @@ pub struct PlanOutcome {
 
 /// How long an apply waits for new views to be filled before it leaves them to the background.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long filling a view waits after a failure.
+const FILL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Instance {
     /// What applying this manifest would change.
@@ -156,14 +158,36 @@ impl Instance {
         let instance = self.clone();
         self.spawn("thalweg-build", move || {
             for view in views {
-                let name = view.definition.name.clone();
-                match instance.fill_view(&view, until) {
-                    Ok(()) => tracing::info!(view = name, "filled from history"),
-                    Err(error) => tracing::error!(view = name, "cannot be filled from history: {error}"),
-                }
+                instance.build_view(&view, until);
             }
         });
         Ok(())
+    }
+
+    /// Fills one view, anew after each failure, until it is filled, taken out of the definitions or nobody wants it.
+    fn build_view(&self, view: &Arc<ViewRuntime>, until: u64) {
+        let name = &view.definition.name;
+        let wanted = || {
+            let runtime = self.engine.runtime().ok();
+            let now = runtime.and_then(|runtime| runtime.views.get(name).cloned());
+            !self.is_stopping() && now.is_some_and(|now| Arc::ptr_eq(&now.state, &view.state))
+        };
+        let mut filled = self.fill_view(view, until);
+        while let Err(error) = filled {
+            if !wanted() {
+                tracing::info!(view = name, "is not filled any further: {error}");
+                return;
+            }
+            tracing::error!(view = name, "cannot be filled from history: {error}; it will be tried again");
+            let began = Instant::now();
+            while wanted() && began.elapsed() < FILL_AGAIN_AFTER {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            // What the failed attempt left is gone before the next one, or there is no next one.
+            filled =
+                self.engine.fill_again(view).map_err(ServerError::from).and_then(|until| self.fill_view(view, until));
+        }
+        tracing::info!(view = name, "filled from history");
     }
 }
 

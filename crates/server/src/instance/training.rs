@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use thalweg_definition::{AsOf, CheckedManifest};
+use thalweg_engine::EngineError;
 use thalweg_lake::{LakeError, SpineInput, TrainingRequest, build, write_parquet};
 use thalweg_store::TrainingSetRecord;
 
@@ -72,6 +73,10 @@ struct Failed {
 
 /// Finished jobs that are remembered; their files stay.
 const MAX_JOBS: usize = 1_000;
+/// Training sets that are made at once; each takes threads, memory and disk.
+const MAX_RUNNING_JOBS: usize = 16;
+/// When whoever met that bound may ask again.
+const RETRY_JOB_AFTER_MS: u64 = 1_000;
 
 impl Job {
     pub fn cancel(&self) {
@@ -106,6 +111,11 @@ impl Instance {
         service_features(&checked, &request.service)?;
         let job = {
             let mut jobs = self.jobs.lock();
+            let running = jobs.values().filter(|job| job.outcome.lock().is_none()).count();
+            if running >= MAX_RUNNING_JOBS {
+                let what = format!("{running} training sets are being made, which is as many as may be at once");
+                return Err(EngineError::Overloaded { what, retry_after_ms: RETRY_JOB_AFTER_MS }.into());
+            }
             let number = jobs.len() + 1;
             let id = format!("job-{}-{number}", self.engine.wall());
             if jobs.len() >= MAX_JOBS {
