@@ -81,12 +81,19 @@ def exact(value):
     return Fraction(value)
 
 
-def rounded(fraction):
-    """The nearest float; past the largest one, infinity."""
+def whole(numbers):
+    """Numbers as integers over one common denominator: exact, and without a fraction for each."""
+    ratios = [number.as_integer_ratio() for number in numbers]
+    denominator = math.lcm(*{below for _, below in ratios})
+    return [above * (denominator // below) for above, below in ratios], denominator
+
+
+def rounded(above, below=1):
+    """The float nearest to a quotient of integers; past the largest one, infinity."""
     try:
-        return fraction.numerator / fraction.denominator
+        return above / below
     except OverflowError:
-        return math.inf if fraction > 0 else -math.inf
+        return math.inf if above > 0 else -math.inf
 
 
 def divided(above, below):
@@ -110,14 +117,14 @@ def count(rows, _feature):
 
 def total(numbers):
     """The sum of numbers of one type, in the type of a sum."""
-    if isinstance(numbers[0], float):
-        if odd := non_finite(numbers):
-            return sum(odd)
-        return rounded(sum(map(exact, numbers)))
-    exact_sum = sum(map(exact, numbers))
     if isinstance(numbers[0], int):
-        return int(exact_sum)
-    return decimal(exact_sum, scale(numbers))
+        return sum(numbers)
+    if isinstance(numbers[0], float) and (odd := non_finite(numbers)):
+        return sum(odd)
+    integers, denominator = whole(numbers)
+    if isinstance(numbers[0], float):
+        return rounded(sum(integers), denominator)
+    return decimal(Fraction(sum(integers), denominator), scale(numbers))
 
 
 def sum_(rows, _feature):
@@ -145,8 +152,8 @@ def scale(numbers):
 
 
 def unscaled(number):
-    sign, digits, _exponent = number.as_tuple()
-    return (-1 if sign else 1) * int("".join(map(str, digits)))
+    above, below = number.as_integer_ratio()
+    return above * (10 ** -number.as_tuple().exponent // below)
 
 
 def decimal(fraction, digits_after_point):
@@ -169,9 +176,8 @@ def var(rows, feature):
         return None
     if non_finite(values(rows)):
         return math.nan
-    numbers = list(map(exact, values(rows)))
-    centre = sum(numbers) / len(numbers)
-    return rounded(sum((x - centre) ** 2 for x in numbers) / (len(numbers) - degrees_lost))
+    above, below = deviations(values(rows), 2)
+    return rounded(above, below * (len(rows) - degrees_lost))
 
 
 def std(rows, feature):
@@ -179,10 +185,16 @@ def std(rows, feature):
     return None if variance is None else math.sqrt(variance)
 
 
+def deviations(numbers, power):
+    """The sum of the powers of what each number is away from the mean, as a quotient."""
+    integers, denominator = whole(numbers)
+    centre, n = sum(integers), len(integers)
+    return sum((n * x - centre) ** power for x in integers), (n * denominator) ** power
+
+
 def central_moment(numbers, power):
-    numbers = list(map(exact, numbers))
-    centre = sum(numbers) / len(numbers)
-    return rounded(sum((x - centre) ** power for x in numbers) / len(numbers))
+    above, below = deviations(numbers, power)
+    return rounded(above, below * len(numbers))
 
 
 def skew(rows, _feature):
@@ -253,7 +265,7 @@ def approx_quantile(rows, feature):
         return None
     if non_finite(values(rows)):
         return Between(-math.inf, math.inf)
-    ascending = sorted((rounded(exact(value)) for value in values(rows)), key=order)
+    ascending = sorted(map(float, values(rows)), key=order)
     true = ascending[math.floor(feature.get("quantile", 0.0) * (len(ascending) - 1))]
     slack = feature["relative_error"] * abs(true) * (1 + 1e-9) + 5e-324
     return Between(true - slack, true + slack)

@@ -1,18 +1,18 @@
-"""Random views, rows and questions for the agreement test, all drawn from one seeded generator.
+"""Random cases for the agreement test: what is declared, and what happens then, all drawn from one seeded generator.
 
-What is drawn leans to where engines go wrong: equal times, edges of windows, late and doubled rows, values at the
-ends of their types, and questions one microsecond to either side of everything.
+A case is made of literals alone, so that a failing one can be made smaller and printed. What is drawn leans to where
+engines go wrong: equal times, edges of windows, late and doubled rows, values at the ends of their types, questions one
+microsecond to either side of everything, and a restart, a checkpoint or a new definition in between.
 """
 
-import math
 from dataclasses import dataclass
-from decimal import Decimal
 
 import thalweg as tw
 
-from .oracle import DAY, HOUR, MINUTE, duration
+from .rows import BAD, KEY_TYPES, draw_rows, split
+from .rows import draw_keys as draw_entities
+from .times import STARTS, between, draw_times
 from .values import micros
-from .world import project
 
 COLUMNS = {
     "f": tw.float64,
@@ -20,200 +20,282 @@ COLUMNS = {
     "i": tw.int64,
     "j": tw.int32,
     "d": tw.decimal(12, 2),
+    "e": tw.decimal(38, 10),
     "s": tw.string,
     "c": tw.string,
     "b": tw.bool_,
     "w": tw.timestamp,
+    "a": tw.date,
+    "y": tw.bytes_,
+    "l": tw.list_of(tw.int64),
 }
-NUMBERS, ORDERED = ("f", "g", "i", "j", "d"), tuple(COLUMNS)
+# The column that a source's contract bounds, and the one that it gets later on.
+BOUNDED, ADDED = "q", "z"
+NUMBERS, LISTS = ("f", "g", "i", "j", "d", "e"), ("l",)
+PLAIN = tuple(name for name in COLUMNS if name not in LISTS)
 INPUTS = {
     **dict.fromkeys(("sum", "mean", "var", "std", "skew", "kurtosis", "approx_quantile"), NUMBERS),
-    **dict.fromkeys(("min", "max", "first", "last", "latest"), ORDERED),
-    **dict.fromkeys(("first_k", "last_k", "top_k", "bottom_k"), ORDERED),
-    "count": (None, *ORDERED),
-    **dict.fromkeys(("distinct_count", "approx_distinct"), ORDERED),
-    "value_counts": ("i", "j", "s", "c", "b"),
+    **dict.fromkeys(("min", "max", "first_k", "last_k", "top_k", "bottom_k"), PLAIN),
+    **dict.fromkeys(("distinct_count", "approx_distinct", "value_counts"), PLAIN),
+    **dict.fromkeys(("first", "last", "latest"), (*PLAIN, *LISTS)),
+    "count": (None, *PLAIN, *LISTS),
 }
+# What SQL that is not a bare column means: a function of a row, and its type.
 EXPRESSIONS = {
     "i > 0": (lambda row: None if row["i"] is None else row["i"] > 0, "bool"),
     "b": (lambda row: row["b"], "bool"),
     "c = 'p' OR s IS NULL": (lambda row: row["c"] == "p" or row["s"] is None, "bool"),
     "NOT b": (lambda row: None if row["b"] is None else not row["b"], "bool"),
+    "j IS NOT NULL": (lambda row: row["j"] is not None, "bool"),
+    "i IS NULL OR i <> 2": (lambda row: row["i"] is None or row["i"] != 2, "bool"),
+    "coalesce(c, 'r')": (lambda row: "r" if row["c"] is None else row["c"], "string"),
 }
+CONDITIONS = ("i > 0", "b", "c = 'p' OR s IS NULL", "NOT b")
+DERIVED = {"positive": "i > 0", "has_j": "j IS NOT NULL"}
 WINDOWS = [
-    *(tw.Sliding(over) for over in ("90m", "6h", "1d", "7d", "1us", "33h")),
-    *(tw.Sliding(over, hop=hop) for over, hop in (("90m", "5m"), ("6h", "1h"), ("7d", "1d"), ("2d", "6h"))),
-    *(tw.Tumbling(over) for over in ("1h", "1d", "2d", "7d")),
-    *(tw.ToDate(over) for over in ("1h", "1d", "7d")),
-    tw.Unbounded(),
+    *(f"sliding {over}" for over in ("90m", "6h", "1d", "7d", "1us", "33h", "35d")),
+    *(f"hop {over} {hop}" for over, hop in (("90m", "5m"), ("6h", "1h"), ("7d", "1d"), ("2d", "6h"))),
+    *(f"tumbling {over}" for over in ("1h", "1d", "2d", "7d")),
+    *(f"to_date {over}" for over in ("1h", "1d", "7d")),
 ]
-ZONES = (None, None, "Europe/Berlin", "America/New_York", "Asia/Kathmandu")
-# Round changes of the clocks in those zones, and round the epoch, where times turn negative.
-STARTS = ("2024-03-28T00:00:00Z", "2024-11-01T00:00:00Z", "1969-12-29T00:00:00Z", "2013-01-01T00:00:00Z")
-KEYS = ("", "a", "ключ", "日本 🗾")
-STRANGER = "nobody"
+ZONES = (None, None, "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
+ENTITY, VIEW, LATER, SOURCES, SERVICE = "thing", "v", "w", ("events", "more"), "s"
+# Rows, entities, features, and the moments asked for after each batch and afterwards.
+SHAPES = (
+    {"rows": 240, "entities": 16, "features": 32, "meanwhile": 7, "afterwards": 40},
+    {"rows": 400, "entities": 30, "features": 26, "meanwhile": 6, "afterwards": 24},
+    # Few entities with many rows: state with chunks and groups, tiles, and what is spilled.
+    {"rows": 900, "entities": 2, "features": 20, "meanwhile": 8, "afterwards": 80},
+    {"rows": 3000, "entities": 1, "features": 14, "meanwhile": 8, "afterwards": 100},
+)
 
 
 @dataclass
 class Case:
-    """A view, its rows in the order of their arrival, and what is asked while they arrive and afterwards."""
+    """`settings` says what is declared beside the features; `steps` are pairs and triples, as `lives.py` reads them."""
 
-    features: dict
+    features: dict[str, dict]
     settings: dict
-    batches: list[list[dict]]
-    # Questions after each batch, all before the next one arrives: pairs of key and time.
-    meanwhile: list[list[tuple[str, int]]]
-    afterwards: list[tuple[str, int]]
+    steps: list[tuple]
 
-    def project(self, views):
-        return project(self.features, COLUMNS | self.settings.get("columns", {}), views=views, **self.rest())
+    @property
+    def lasting(self):
+        """Whether all that was ever asked can be asked again: state older than the longest window is gone otherwise."""
+        return self.settings.get("retention") is not None
 
-    def rest(self):
-        return {name: value for name, value in self.settings.items() if name != "columns"}
+    def __str__(self):
+        features = "\n".join(f"    {name!r}: {spec!r}," for name, spec in self.features.items())
+        steps = "\n".join(f"    {step!r}," for step in self.steps)
+        return f"Case(\n  features={{\n{features}\n  }},\n  settings={self.settings!r},\n  steps=[\n{steps}\n  ],\n)"
 
 
-def draw(chance, rows=120, questions=40):
+def window(text):
+    kind, *lengths = text.split()
+    if kind == "hop":
+        return tw.Sliding(lengths[0], hop=lengths[1])
+    return {"sliding": tw.Sliding, "tumbling": tw.Tumbling, "to_date": tw.ToDate, "unbounded": tw.Unbounded}[kind](
+        *lengths
+    )
+
+
+def project(case, wide=False, mended=False, other=False, later=False):
+    """The case's declarations; with a column more, a mended contract, another definition, or the view once more."""
+    settings = case.settings
+    keys = {name: KEY_TYPES[kind] for name, kind in settings["keys"].items()}
+    sources = [source(settings, name, keys, wide, mended) for name in settings["sources"]]
+    features = {name: feature(spec) for name, spec in case.features.items()}
+    if wide:
+        features[f"{ADDED}_last"] = tw.last(ADDED, over="7d")
+        features[f"{ADDED}_count"] = tw.count(ADDED, over="1d")
+    options = {
+        name: settings[name] for name in ("nan", "time_zone", "staleness", "retention", "filter") if settings.get(name)
+    }
+    if settings.get("derived"):
+        options["derived"] = DERIVED
+    if other:
+        # Another state and another set of outputs, under the same name.
+        features = {name: one for name, one in features.items() if len(one.windows) == 1} or {"n": tw.count(over="1h")}
+        options.pop("filter", None)
+    entity = tw.Entity(ENTITY, keys=keys)
+    views = [
+        tw.FeatureView(name, entity=entity, sources=sources, features=features, **options)
+        for name in ((VIEW, LATER) if later else (VIEW,))
+    ]
+    return tw.Project("tiny", [tw.FeatureService(SERVICE, features=[*views, *on_demand(case, other)])])
+
+
+def source(settings, name, keys, wide, mended):
+    schema = {**keys, "at": tw.timestamp, **COLUMNS, "id": tw.int64}
+    given = {"timestamp": "at"}
+    if settings.get("arrival"):
+        schema["known_at"] = tw.timestamp
+        given["arrival_time"] = "known_at"
+    if settings.get("contract"):
+        schema[BOUNDED] = tw.Column(tw.int32) if mended else tw.Column(tw.int32, max=BAD - 1)
+    if wide:
+        schema[ADDED] = tw.int64
+    if settings.get("change"):
+        schema["op"] = tw.string
+        return tw.ChangeSource(name, schema=schema, primary_key=["id"], operation="op", **given)
+    if settings.get("dedup"):
+        given["dedup"] = tw.Dedup(["id"], within=settings["dedup"])
+    if settings.get("source_filter"):
+        given["filter"] = settings["source_filter"]
+    if settings.get("steps"):
+        given["steps"] = [
+            tw.Transform("s", "coalesce(c, 'r')"),
+            tw.Validate("i IS NULL OR i <> 2", reason="two is one too many"),
+        ]
+    return tw.EventSource(name, schema=schema, **given)
+
+
+def feature(spec):
+    options = {name: value for name, value in spec.items() if name not in ("aggregation", "input", "over")}
+    taken = [spec["input"]] if spec.get("input") else []
+    return getattr(tw, spec["aggregation"])(*taken, over=[window(text) for text in spec["over"]], **options)
+
+
+def on_demand(case, other=False):
+    """Features of features: whether the first outputs are null."""
+    if other or not case.settings.get("on_demand"):
+        return []
+    outputs = on_demand_outputs(case)
+    return [tw.OnDemand(f"od_{at}", f"{VIEW}.{output} IS NULL") for at, output in enumerate(outputs)]
+
+
+def on_demand_outputs(case):
+    compiled = Case(case.features, {**case.settings, "on_demand": False}, [])
+    features = project(compiled).manifest()["services"][0]["features"]
+    return [name.split(".", 1)[1] for name in features[:3]]
+
+
+def draw(chance):
+    shape = chance.choice(SHAPES)
     settings = draw_settings(chance)
-    features = draw_features(chance, settings.get("change", False), settings.get("nan") == "keep")
-    if any(isinstance(window, tw.Unbounded) for feature in features.values() for window in feature.windows):
+    features = draw_features(chance, settings, shape["features"])
+    if any("unbounded" in spec["over"] for spec in features.values()):
         # A window without an end keeps everything, and does not go with a declared retention.
         settings["retention"] = None
     start = micros(chance.choice(STARTS))
-    drawn = draw_rows(chance, rows, start, settings)
-    batches = split(chance, drawn)
-    meanwhile = [between(chance, batches, at) for at in range(len(batches))]
-    # Without a declared retention, state older than the longest window is gone, and only the present can be asked for.
-    declared = settings["retention"] is not None
-    afterwards = draw_questions(chance, questions, drawn, features) if declared else []
-    return Case(features, settings, batches, meanwhile, afterwards)
+    settings["keys"], entities = draw_entities(chance, shape["entities"])
+    rows, bad = draw_rows(chance, shape["rows"], start, settings, entities)
+    batches = split(chance, rows, settings)
+    steps = happening(chance, settings, batches, entities, features, shape, bad)
+    return Case(features, {name: value for name, value in settings.items() if value}, steps)
 
 
 def draw_settings(chance):
-    settings = {"nan": chance.choice(("skip", "skip", "keep")), "time_zone": chance.choice(ZONES)}
+    def perhaps(share, *values):
+        return chance.choice(values) if chance.random() < share else None
+
+    settings = {
+        "nan": perhaps(0.3, "keep"),
+        "time_zone": chance.choice(ZONES),
+        "filter": perhaps(0.3, *CONDITIONS),
+        "staleness": perhaps(0.3, "1h", "1d"),
+        "retention": perhaps(0.75, "400d"),
+        "derived": perhaps(0.5, True),
+        "arrival": perhaps(0.85, True),
+        "contract": perhaps(0.3, True),
+        "on_demand": perhaps(0.5, True),
+        "memory": perhaps(0.4, "1KB"),
+        "shards": perhaps(0.5, 1, 2, 5),
+        "sources": list(SOURCES if chance.random() < 0.25 else SOURCES[:1]),
+        "clock": "events",
+    }
     if chance.random() < 0.3:
         settings["change"] = True
-    elif chance.random() < 0.4:
-        settings["columns"] = {"id": tw.int64}
-        settings["source"] = {"dedup": tw.Dedup(["id"], within="1h")}
-    if chance.random() < 0.3:
-        settings["filter"] = chance.choice(list(EXPRESSIONS))
-    if chance.random() < 0.3:
-        settings["staleness"] = chance.choice(("1h", "1d"))
-    settings["retention"] = "400d"
-    if chance.random() < 0.3:
-        settings["retention"] = None
-    return {name: value for name, value in settings.items() if value is not None or name == "retention"}
+    else:
+        settings["dedup"] = perhaps(0.4, "1h")
+        settings["source_filter"] = perhaps(0.2, *CONDITIONS)
+        settings["steps"] = perhaps(0.2, True)
+    if settings["arrival"] and chance.random() < 0.3:
+        # By the machine's clock the rows are all long past: nothing is kept that is not asked to be.
+        settings.update(clock="system", retention="36500d")
+    return settings
 
 
-def draw_features(chance, change, keep_nan):
-    names = [name for name in INPUTS if not (change and name == "approx_distinct")]
+def draw_features(chance, settings, count):
+    keep_nan = settings["nan"] == "keep"
+    names = [name for name in INPUTS if not (settings.get("change") and name == "approx_distinct")]
+    conditions = (*CONDITIONS, *DERIVED) if settings["derived"] else CONDITIONS
+    # Windows without an end are for some cases only, as they rule a retention out.
+    windows = [*WINDOWS, "unbounded"] if settings["retention"] is None else WINDOWS
     features = {}
-    for at, name in enumerate(chance.sample(names, 9)):
+    while len(features) < count:
+        name = chance.choice(names) if len(features) >= len(names) else names[len(features)]
         taken = chance.choice(INPUTS[name])
         # What a quantile among NaN is, the rule book leaves open.
         taken = "i" if name == "approx_quantile" and keep_nan else taken
-        options = {"over": chance.sample(WINDOWS, chance.choice((1, 1, 2)))}
+        spec = {"aggregation": name, "input": taken, "over": chance.sample(windows, chance.choice((1, 1, 2)))}
         if chance.random() < 0.25:
-            options["where"] = chance.choice(list(EXPRESSIONS))
-        if chance.random() < 0.2:
-            options["by"] = chance.choice(("c", "s", "b", "j"))
+            spec["where"] = chance.choice(conditions)
+        if chance.random() < 0.2 and taken not in LISTS:
+            spec["by"] = chance.choice(("c", "s", "b", "j", "i", "f", "d", "w", "a", "y"))
         if name.endswith("_k"):
-            options["k"] = chance.choice((1, 2, 5))
+            spec["k"] = chance.choice((1, 2, 5))
         if name == "approx_quantile":
-            options.update(quantile=chance.choice((0.0, 0.5, 0.9, 1.0)), relative_error=chance.choice((0.01, 0.05)))
+            spec.update(quantile=chance.choice((0.0, 0.5, 0.9, 1.0)), relative_error=chance.choice((0.01, 0.05)))
         if name in ("var", "std"):
-            options["ddof"] = chance.choice((0, 1))
-        features[f"{name}_{at}"] = getattr(tw, name)(*([taken] if taken else []), **options)
+            spec["ddof"] = chance.choice((0, 1))
+        features[f"{name}_{len(features)}"] = spec
     return features
 
 
-def draw_rows(chance, count, start, settings):
-    """Rows by arrival. Times fall on few moments, so that many are equal and many lie on an edge."""
-    extremes = chance.random() < 0.5
-    rows = []
-    for _ in range(count):
-        time = (
-            start
-            + chance.choice((5 * MINUTE, HOUR, 6 * HOUR, DAY)) * chance.randrange(40)
-            + chance.choice((0, 0, -1, 1))
-        )
-        late = chance.choice((0, 0, 1, MINUTE, HOUR, 2 * DAY, -HOUR))
-        rows.append({"key": chance.choice(KEYS), "at": time, "known_at": time + late, **draw_values(chance, extremes)})
-    if "columns" in settings:
-        for row in rows:
-            row["id"] = chance.randrange(30)
-    rows += [dict(row) for row in chance.sample(rows, count // 10)]
-    chance.shuffle(rows)
-    rows.sort(key=lambda row: row["known_at"])
-    return with_changes(chance, rows) if settings.get("change") else rows
+def happening(chance, settings, batches, entities, features, shape, bad):
+    """The batches with what is asked and what befalls the engine in between."""
+    steps, changed = [], False
+    widened = chance.randrange(len(batches)) if chance.random() < 0.3 else None
+    applied_later = chance.randrange(len(batches)) if chance.random() < 0.3 else None
+    for at, batch in enumerate(batches):
+        if at == widened:
+            steps.append(("widen",))
+        if at == applied_later:
+            steps.append(("later",))
+        if not changed and chance.random() < 0.04:
+            # More commits than it takes for history to be compacted.
+            steps += [step for row in batch[:30] for step in (("push", row["source"], [row]), ("flush",))]
+            batch = batch[30:]
+        steps += pushes(chance, batch)
+        steps.append(("ask", between(chance, settings, batches, at, entities, features, shape["meanwhile"])))
+        steps += befalling(chance)
+        if changed:
+            steps += [("restore",), ("again",)]
+        changed = not changed and chance.random() < 0.1
+        if changed:
+            steps.append(("change",))
+    if changed:
+        steps.append(("restore",))
+    if bad:
+        steps += [("replay", name) for name in settings["sources"]]
+    rows = [row for batch in batches for row in batch]
+    questions = draw_times(chance, settings, rows, entities, features, shape["afterwards"])
+    if settings["retention"] is not None and settings["arrival"]:
+        steps.append(("ask", questions))
+    else:
+        steps.append(("training", questions))
+    # The last of all: every path once more over everything that was served.
+    steps += [("flush",)] if chance.random() < 0.5 else []
+    steps += [("reopen",), ("again",)]
+    steps += [("later",), ("again",)] if applied_later is None else []
+    return [*steps, ("history",)]
 
 
-def with_changes(chance, rows):
-    """The same rows as a table's changes: each inserts a new identity, or updates or deletes one that is there."""
-    alive, changes = [], []
-    for at, row in enumerate(rows):
-        op = chance.choice(("insert", "insert", "update", "delete")) if alive else "insert"
-        identity = at if op == "insert" else chance.choice(alive)
-        if op == "insert":
-            alive.append(identity)
-        if op == "delete":
-            alive.remove(identity)
-        changes.append({**row, "id": identity, "op": op})
-    return changes
+def pushes(chance, batch):
+    """A batch, source by source; now and then one that is sent twice."""
+    steps = []
+    for name in sorted({row["source"] for row in batch}):
+        rows = [row for row in batch if row["source"] == name]
+        steps.append(("push" if chance.random() < 0.9 else "push twice", name, rows))
+    return steps
 
 
-def draw_values(chance, extremes):
-    def some(*values):
-        return None if chance.random() < 0.1 else chance.choice(values)
-
-    far = (1e308, -1e308, 5e-324) if extremes else (1e6,)
-    ends = (2**63 - 1, 2**63 - 1, -(2**63), -(2**63), 2**53 + 1) if extremes else (1000,)
-    cents = (Decimal("9999999999.99"), Decimal("-9999999999.99")) if extremes else (Decimal("12.34"),)
-    return {
-        "f": some(
-            0.1, 0.2, -0.3, 0.0, -0.0, chance.gauss(0, 100), chance.gauss(0, 100), math.nan, math.inf, -math.inf, *far
-        ),
-        "g": some(0.5, -1.25, 0.0, math.nan, 3.0, 16777216.0),
-        "i": some(0, 1, 2, -3, chance.randrange(-50, 50), *ends),
-        "j": some(0, 7, -(2**31), 2**31 - 1),
-        "d": some(Decimal("0.10"), Decimal("-0.05"), Decimal(chance.randrange(10000)) / 100, *cents),
-        "s": some("", "a", "é", "ﬀ", "日本", "🗾", "a\u0000b", ' "quoted\\" '),
-        "c": some("p", "q", ""),
-        "b": some(True, False),
-        "w": some(0, -1, micros("2024-02-29T12:00:00.000001Z")),
-    }
-
-
-def split(chance, rows):
-    cuts = sorted(chance.sample(range(1, len(rows)), 3))
-    batches = [rows[low:high] for low, high in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
-    for batch in batches[:-1]:
-        # Changes stay in their order, which is what they mean.
-        if "op" not in batch[0]:
-            chance.shuffle(batch)
-    return batches
-
-
-def between(chance, batches, at):
-    """Questions that serving can be asked between two batches: not before its clock, not after the next arrival."""
-    seen = [row for batch in batches[: at + 1] for row in batch]
-    now = max(max(row["at"], row["known_at"]) for row in seen)
-    until = min((row["known_at"] for batch in batches[at + 1 :] for row in batch), default=now + 30 * DAY)
-    moments = {time for time in (now, now + 1, now + 90 * MINUTE, now + DAY, until - 1, until) if now <= time <= until}
-    return [(chance.choice((*KEYS, STRANGER)), time) for time in sorted(moments) for _ in range(2)]
-
-
-def draw_questions(chance, count, rows, features):
-    """Questions at, just before and just after the moments at which an answer can change."""
-    reaches = [
-        duration(window.over) for feature in features.values() for window in feature.windows if hasattr(window, "over")
-    ]
-    questions = []
-    for _ in range(count):
-        row = chance.choice(rows)
-        moment = chance.choice((row["at"], row["known_at"]))
-        moment += chance.choice((0, 0, *reaches))
-        moment -= chance.choice((0, 0, moment % HOUR, moment % DAY))
-        key = chance.choice((row["key"], row["key"], row["key"], chance.choice((*KEYS, STRANGER))))
-        questions.append((key, moment + chance.choice((-1, 0, 1))))
-    return questions
+def befalling(chance):
+    steps = []
+    if chance.random() < 0.4:
+        steps.append(("flush",))
+    if chance.random() < 0.2:
+        steps.append(("reopen",))
+    if steps and chance.random() < 0.5:
+        steps.append(("again",))
+    return steps

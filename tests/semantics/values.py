@@ -5,10 +5,9 @@ each its one form by its type; two values are the same exactly when their forms 
 """
 
 import base64
-import math
-import struct
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBERS_AS_FLOAT = ("mean", "var", "std", "skew", "kurtosis", "approx_quantile")
@@ -52,18 +51,28 @@ def sum_type(taken):
 
 
 def canonical(value, kind):
-    if value is None:
-        return None
+    return None if value is None else form(kind)(value)
+
+
+@cache
+def form(kind):
+    """What gives values of a type, nulls aside, their one form."""
     if kind.startswith("list<"):
-        return [canonical(item, kind[5:-1]) for item in value]
+        inner = kind[5:-1]
+        return lambda value: [canonical(item, inner) for item in value]
     if kind.startswith("map<"):
         key_kind, inner = kind[4:-1].split("|", 1)
-        pairs = value.items() if isinstance(value, dict) else value
-        entries = {repr(canonical_key(key, key_kind)): canonical(item, inner) for key, item in pairs}
-        return dict(sorted(entries.items()))
+        return lambda value: canonical_map(value, key_kind, inner)
     if kind.startswith("decimal"):
-        return canonical_decimal(value, int(kind[:-1].split(",")[1]))
-    return PLAIN[kind](value)
+        scale = int(kind[:-1].split(",")[1])
+        return lambda value: canonical_decimal(value, scale)
+    return PLAIN[kind]
+
+
+def canonical_map(value, key_kind, inner):
+    pairs = value.items() if isinstance(value, dict) else value
+    entries = {repr(canonical_key(key, key_kind)): canonical(item, inner) for key, item in pairs}
+    return dict(sorted(entries.items()))
 
 
 def canonical_key(key, kind):
@@ -85,9 +94,8 @@ def canonical_decimal(value, scale):
 
 
 def bits(value):
-    """The sixty-four bits of a float; all NaN are one."""
-    number = float(value)
-    return "NaN" if math.isnan(number) else f"{number!r} {struct.pack('>d', number).hex()}"
+    """The shortest digits that give the float back: as good as its bits, and all NaN are one."""
+    return repr(float(value))
 
 
 def integer(value):

@@ -219,6 +219,8 @@ def by_canonical_key(bounds):
 def arrow_type(kind):
     if kind.startswith("decimal"):
         return pa.decimal128(*map(int, kind[8:-1].split(",")))
+    if kind.startswith("list<"):
+        return pa.list_(arrow_type(kind[5:-1]))
     plain = {
         "bool": pa.bool_(),
         "int32": pa.int32(),

@@ -11,7 +11,7 @@ use crate::cell::Cell;
 use thalweg_definition::DataType;
 
 /// When a row happened, in the total order of an entity's events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Stamp {
     pub time: i64,
     pub sequence: u64,

@@ -30,14 +30,13 @@ pub struct Slider<'p> {
     newest_arrivals: Vec<i64>,
 }
 
-/// The outputs of one window, and their places among the outputs that are slid.
+/// The outputs of one window.
 struct SlidingWindow {
     window: Window,
     uses: Vec<Use>,
 }
 
 struct Use {
-    place: usize,
     output: usize,
     series: usize,
     how: How,
@@ -127,7 +126,7 @@ impl<'p> Slider<'p> {
         needs.sums |= matches!(how, How::IntSum | How::FloatSum);
         needs.keys |= matches!(how, How::Min | How::Max);
         needs.positions |= matches!(how, How::First | How::Last);
-        let used = Use { place: self.outputs.len(), output: index, series, how };
+        let used = Use { output: index, series, how };
         self.outputs.push(index);
         match self.windows.iter_mut().find(|own| own.window == output.window) {
             Some(window) => window.uses.push(used),
@@ -135,22 +134,19 @@ impl<'p> Slider<'p> {
         }
     }
 
-    /// Answers the outputs at each query time; `rows` are all of the entity's in their order, `queries` ascend. The
-    /// answers of a query stand together, in the order of [`Self::outputs`], and see every row before the query time:
-    /// where some had not arrived, [`Self::newest_arrivals`] says so. False, with nothing answered, where this entity
-    /// is to be read as any other.
-    pub fn read(&mut self, rows: &[RowRef<'_>], queries: &[i64], answers: &mut Vec<Answer>) -> bool {
+    /// Answers the outputs at each query time; `rows` are all of the entity's in their order, `queries` ascend. `put`
+    /// is given the place of the query, that of the output in the plan, and the answer. Answers see every row before
+    /// the query time: where some had not arrived, [`Self::newest_arrivals`] says so. False, with nothing answered,
+    /// where this entity is to be read as any other.
+    pub fn read(&mut self, rows: &[RowRef<'_>], queries: &[i64], mut put: impl FnMut(usize, usize, Answer)) -> bool {
         self.times.clear();
         self.times.extend(rows.iter().map(RowRef::time));
         if !self.series.iter_mut().all(|series| series.load(rows)) {
             return false;
         }
         self.look_before(rows, queries);
-        let width = self.outputs.len();
-        answers.clear();
-        answers.resize_with(queries.len() * width, Answer::default);
         for window in &self.windows {
-            self.slide(window, rows, queries, answers);
+            self.slide(window, rows, queries, &mut put);
         }
         true
     }
@@ -175,8 +171,13 @@ impl<'p> Slider<'p> {
         }
     }
 
-    fn slide(&self, window: &SlidingWindow, rows: &[RowRef<'_>], queries: &[i64], answers: &mut [Answer]) {
-        let width = self.outputs.len();
+    fn slide(
+        &self,
+        window: &SlidingWindow,
+        rows: &[RowRef<'_>],
+        queries: &[i64],
+        put: &mut impl FnMut(usize, usize, Answer),
+    ) {
         let mut least: Vec<Candidates> = window.uses.iter().map(|_| Candidates::default()).collect();
         let (mut low, mut high) = (0, 0);
         for (number, q) in queries.iter().enumerate() {
@@ -195,7 +196,7 @@ impl<'p> Slider<'p> {
                 }
                 let value = self.value(used, least, rows, low, high);
                 let reading = Reading { value, event_time: None };
-                answers[number * width + used.place] = answer(self.plan, reading, self.seen[number], *q);
+                put(number, used.output, answer(self.plan, reading, self.seen[number], *q));
             }
         }
     }

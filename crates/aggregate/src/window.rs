@@ -40,7 +40,10 @@ pub fn floor(t: i64, unit: Duration, zone: Tz) -> i64 {
         return t.saturating_sub(t.rem_euclid(size));
     };
     let days = i64::from(local.date_naive().num_days_from_ce()) - EPOCH_DAY;
-    midnight(days - days.rem_euclid(size / DAY), zone)
+    let begun = days - days.rem_euclid(size / DAY);
+    // Where clocks are put back over midnight, the day before goes on by its name: its end has been all the same.
+    let next = midnight(begun + size / DAY, zone);
+    if next <= t { next } else { midnight(begun, zone) }
 }
 
 /// The boundary one unit before the boundary `at`.

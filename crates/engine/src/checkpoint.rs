@@ -88,7 +88,7 @@ impl Engine {
         if rewrite {
             self.store.begin_rewrite()?;
         }
-        let (mut header, extras) = self.snapshot(rewrite);
+        let (mut header, extras) = self.snapshot(rewrite)?;
         header.filled.extend(filled);
         let written = self.write_checkpoint(&header, &extras, rewrite, between);
         if written.is_err() {
@@ -126,8 +126,9 @@ impl Engine {
 
     /// The position, and what is remembered up to it; only this part holds the pushes up. What a push in the queue
     /// led to is not durable and stays for the next checkpoint.
-    fn snapshot(&self, all: bool) -> (CheckpointHeader, Extras) {
-        let committer = self.committer.lock();
+    fn snapshot(&self, all: bool) -> Result<(CheckpointHeader, Extras), EngineError> {
+        let mut committer = self.committer.lock();
+        self.list_quarantined(&mut committer)?;
         let runtime = self.runtime.read().clone();
         let ready = runtime.iter().flat_map(|runtime| runtime.views.values()).filter(|view| view.state.is_ready());
         let header = CheckpointHeader {
@@ -169,7 +170,7 @@ impl Engine {
                 extras.acks.push((key, ack.clone()));
             }
         }
-        (header, extras)
+        Ok((header, extras))
     }
 
     fn put_back(&self, extras: Extras) {

@@ -6,7 +6,7 @@ use crate::batch::{Ack, BATCH_RECORD, LoggedBatch};
 use crate::engine::{Committer, Engine, Remembered, Sequencer};
 use crate::error::EngineError;
 use crate::ingest::Traces;
-use crate::limits::{MAX_IDEMPOTENCY_KEYS, RETRY_AFTER_MS};
+use crate::limits::{MAX_IDEMPOTENCY_KEYS, MAX_UNLISTED_BYTES, QUARANTINED_ROW_BYTES, RETRY_AFTER_MS};
 use crate::pipeline::Pipeline;
 use crate::trace;
 use parking_lot::{Condvar, Mutex};
@@ -167,8 +167,8 @@ impl Engine {
             self.failed.store(true, Ordering::Release);
             let failure = EngineError::from(error);
             for (_, pending) in durable {
+                // Nobody knows whether a restart brings it: until then no read stands behind it.
                 pending.ticket.settle(Err(failure.clone()));
-                self.timeline.end_write(None);
             }
             return;
         }
@@ -179,14 +179,12 @@ impl Engine {
                 trace::apply(&pending.span, &pending.batch).in_scope(|| self.settle(committer, first, &pending.batch))
             };
             let outcome = outcome.map(|()| pending.batch.header.ack.clone());
-            match &outcome {
-                Ok(ack) => {
-                    self.applied_until.store(end_of(first, &pending.batch), Ordering::Release);
-                    if let Some(key) = pending.traces.idempotency_key {
-                        self.sequencer.lock().remember(key, ack.clone(), true);
-                    }
+            // What is not applied here is in the log and comes with a restart: until then no read stands behind it.
+            if let Ok(ack) = &outcome {
+                self.applied_until.store(end_of(first, &pending.batch), Ordering::Release);
+                if let Some(key) = pending.traces.idempotency_key {
+                    self.sequencer.lock().remember(key, ack.clone(), true);
                 }
-                Err(_) => self.timeline.end_write(None),
             }
             // The pusher's span ends with the pusher, not here.
             drop(pending.span);
@@ -211,33 +209,42 @@ impl Engine {
         let ack = &batch.header.ack;
         committer.ledgers.entry(ack.source.clone()).or_default().add(ack, newest.event);
         committer.newest = committer.newest.max(newest.any.unwrap_or(i64::MIN));
-        if let Err(error) = self.keep_quarantined(first, batch) {
-            // The rows are in the log; without another checkpoint a restart brings them to the quarantine.
-            tracing::error!("quarantined rows cannot be listed: {error}");
-            self.failed.store(true, Ordering::Release);
-        }
+        self.keep_quarantined(committer, first, batch);
         Ok(())
     }
 
-    pub(crate) fn keep_quarantined(&self, first: u64, batch: &LoggedBatch) -> Result<(), EngineError> {
+    /// Lists the rows of a durable batch that were set aside.
+    pub(crate) fn keep_quarantined(&self, committer: &mut Committer, first: u64, batch: &LoggedBatch) {
         let header = &batch.header;
         if header.quarantined.is_empty() {
-            return Ok(());
+            return;
         }
-        let rows: Vec<QuarantinedRow> = header
-            .quarantined
-            .iter()
-            .map(|reject| QuarantinedRow {
-                source: header.ack.source.clone(),
-                position: first,
-                row_index: reject.row.into(),
-                reason: reject.reason.clone(),
-                column: reject.column.clone(),
-                raw: reject.raw.clone(),
-                at_us: header.accepted_at,
-            })
-            .collect();
-        self.metadata.quarantine(&rows)?;
+        let rows = header.quarantined.iter().map(|reject| QuarantinedRow {
+            source: header.ack.source.clone(),
+            position: first,
+            row_index: reject.row.into(),
+            reason: reject.reason.clone(),
+            column: reject.column.clone(),
+            raw: reject.raw.clone(),
+            at_us: header.accepted_at,
+        });
+        committer.unlisted.extend(rows);
+        if let Err(error) = self.list_quarantined(committer) {
+            tracing::warn!("quarantined rows cannot be listed: {error}; it is tried again with the next checkpoint");
+            let bytes: usize = committer.unlisted.iter().map(|row| row.raw.len() + QUARANTINED_ROW_BYTES).sum();
+            if bytes > MAX_UNLISTED_BYTES {
+                tracing::error!("more quarantined rows than memory takes cannot be listed: writing stops");
+                self.failed.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// Lists what could not be listed so far. The log has it; no checkpoint may pass it by before it is listed.
+    pub(crate) fn list_quarantined(&self, committer: &mut Committer) -> Result<(), EngineError> {
+        if !committer.unlisted.is_empty() {
+            self.metadata.quarantine(&committer.unlisted)?;
+            committer.unlisted.clear();
+        }
         Ok(())
     }
 

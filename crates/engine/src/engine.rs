@@ -6,7 +6,7 @@ use crate::commit::{Pending, Ticket};
 use crate::dedup::DedupIndex;
 use crate::error::EngineError;
 use crate::ledger::Ledger;
-use crate::limits::SHARDS;
+use crate::limits::{MAX_QUEUE_BYTES, SHARDS};
 use crate::middleware::Middleware;
 use crate::pipeline::Pipeline;
 use crate::runtime::Runtime;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use thalweg_aggregate::Expressions;
-use thalweg_store::{Disk, Log, LogReader, Metadata, StateStore};
+use thalweg_store::{Disk, Log, LogReader, Metadata, QuarantinedRow, StateStore};
 
 /// How an engine is to live; values only.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct EngineSettings {
     pub state_segment_bytes: u64,
     /// Parts of each view's map of entities, each behind a lock of its own; at least 1. No value depends on it.
     pub state_shards: usize,
+    /// Bytes of accepted but not yet durable batches; past it pushes are answered `Overloaded`.
+    pub queue_bytes: usize,
 }
 
 impl Default for EngineSettings {
@@ -39,6 +41,7 @@ impl Default for EngineSettings {
             log_segment_bytes: 64 << 20,
             state_segment_bytes: 64 << 20,
             state_shards: SHARDS,
+            queue_bytes: MAX_QUEUE_BYTES,
         }
     }
 }
@@ -97,6 +100,8 @@ pub(crate) struct Committer {
     pub ledgers: HashMap<String, Ledger>,
     /// The newest event or arrival time applied.
     pub newest: i64,
+    /// Rows set aside that the metadata could not take yet.
+    pub unlisted: Vec<QuarantinedRow>,
 }
 
 /// Pushes by their idempotency keys, oldest first.

@@ -9,8 +9,7 @@ use crate::dedup::{KeyFingerprint, Seen};
 use crate::engine::{Engine, Remembered, Sequencer, SourceMemory};
 use crate::error::EngineError;
 use crate::limits::{
-    LATE_DUPLICATES_MICROS, MAX_IDEMPOTENCY_KEY_BYTES, MAX_LISTED_ERRORS, MAX_QUEUE_BYTES, PENDING_OVERHEAD_BYTES,
-    RETRY_AFTER_MS,
+    LATE_DUPLICATES_MICROS, MAX_IDEMPOTENCY_KEY_BYTES, MAX_LISTED_ERRORS, PENDING_OVERHEAD_BYTES, RETRY_AFTER_MS,
 };
 use crate::pipeline::Pipeline;
 use crate::runtime::SourceRuntime;
@@ -78,6 +77,8 @@ impl Engine {
         {
             return Ok(Submitted::repeat(ticket));
         }
+        // What is going to be refused is not decoded first.
+        self.room(&self.sequencer.lock())?;
         let mut decoded = decode(&source.definition, &source.schema, request.input)?;
         let broken = |why: String| EngineError::Invalid(format!("source `{}`: {why}", request.source));
         source.contract.check(&source.definition, &mut decoded).map_err(broken)?;
@@ -94,6 +95,17 @@ impl Engine {
             self.commit_pending();
         }
         ticket.wait()
+    }
+
+    /// Refuses where the queue is full.
+    fn room(&self, sequencer: &Sequencer) -> Result<(), EngineError> {
+        if sequencer.queue_bytes <= self.settings.queue_bytes {
+            return Ok(());
+        }
+        Err(EngineError::Overloaded {
+            what: "more has been pushed than could be made durable yet".to_owned(),
+            retry_after_ms: RETRY_AFTER_MS,
+        })
     }
 
     fn sequence(
@@ -115,12 +127,7 @@ impl Engine {
         if earlier.is_some_and(Ticket::has_failed) {
             return Err(behind_refused());
         }
-        if sequencer.queue_bytes > MAX_QUEUE_BYTES {
-            return Err(EngineError::Overloaded {
-                what: "more has been pushed than could be made durable yet".to_owned(),
-                retry_after_ms: RETRY_AFTER_MS,
-            });
-        }
+        self.room(&sequencer)?;
         let mut traces = Traces { source: name.clone(), ..Traces::default() };
         let memory = sequencer.sources.entry(name.clone()).or_default();
         let deduplicated = dedup(source, memory, &mut decoded, &mut traces).map_err(broken)?;

@@ -18,6 +18,10 @@ pub const MAX_READ_ENTITIES: usize = 100_000;
 pub const MAX_LISTED_ERRORS: usize = 100;
 /// Bytes of one raw row kept in quarantine.
 pub const MAX_RAW_ROW_BYTES: usize = 1 << 20;
+/// Bytes of rows that were set aside and cannot be listed yet; past it writing stops.
+pub const MAX_UNLISTED_BYTES: usize = 64 << 20;
+/// What such a row takes besides its raw bytes.
+pub const QUARANTINED_ROW_BYTES: usize = 256;
 /// Behind the newest event time of a source, on top of `within`, for how long duplicates are still known.
 pub const LATE_DUPLICATES_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 /// Event times, arrival times and query times, in microseconds: the years 1 to 9999, which every table format and

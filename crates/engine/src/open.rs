@@ -93,6 +93,7 @@ impl Engine {
                 log,
                 ledgers: header.ledgers.clone().into_iter().collect(),
                 newest: header.newest,
+                unlisted: Vec::new(),
             }),
             applied_until: AtomicU64::new(header.position),
             failed: AtomicBool::new(false),
@@ -220,9 +221,9 @@ impl Engine {
         committer.ledgers.entry(batch.header.ack.source.clone()).or_default().add(&batch.header.ack, newest.event);
         committer.newest = committer.newest.max(newest.any.unwrap_or(i64::MIN));
         self.timeline.resume(newest.any.unwrap_or(i64::MIN), batch.given_arrival());
+        self.keep_quarantined(&mut committer, first, batch);
         drop(committer);
         self.remember_batch(first, batch)?;
-        self.keep_quarantined(first, batch)?;
         self.applied_until.store(end_of(first, batch), std::sync::atomic::Ordering::Release);
         Ok(())
     }

@@ -121,7 +121,8 @@ impl Engine {
     /// end, in the committer's place if need be.
     fn begin_read(&self) -> ReadLease<'_> {
         loop {
-            if let Some(lease) = self.timeline.begin_read() {
+            // After a failed write nothing comes to its end any more.
+            if let Some(lease) = self.timeline.begin_read(self.has_failed()) {
                 return lease;
             }
             self.commit_pending();

@@ -120,10 +120,14 @@ impl Timeline {
     /// Takes up what is known from before a restart: the latest time accepted, and the latest arrival time given.
     pub fn resume(&self, latest: i64, given: i64) {
         let mut state = self.state.lock();
+        state.given = state.given.max(given);
         if self.mode == ClockMode::Events {
             state.latest = state.latest.max(latest);
+            if state.latest.max(state.given) > NOTHING {
+                // As late as any read before the restart can have been.
+                state.asked = state.latest.max(state.given).saturating_add(1);
+            }
         }
-        state.given = state.given.max(given);
     }
 
     /// The latest arrival time that the engine has given.
@@ -192,10 +196,11 @@ impl Timeline {
     /// Begins a live read; while it lasts, nothing that it may need is let go. None where a write in flight arrives
     /// at the same moment as what was acknowledged, so that a read could not see the one without the other: then the
     /// writes in flight have to end first.
-    pub fn begin_read(&self) -> Option<ReadLease<'_>> {
+    pub fn begin_read(&self, whatever_it_hides: bool) -> Option<ReadLease<'_>> {
         let mut state = self.state.lock();
         let acknowledged = state.latest;
-        let hides = self.mode == ClockMode::Events
+        let hides = !whatever_it_hides
+            && self.mode == ClockMode::Events
             && state.in_flight.front().is_some_and(|write| write.first <= acknowledged && write.first > NOTHING);
         state.read_waits = hides;
         if hides {

@@ -4,6 +4,7 @@
 //! event. Each commit carries the log's position as a Delta application transaction, so that a commit that is tried
 //! again after a crash is recognised. The format stays behind this door: nothing else names Delta.
 
+mod durable;
 mod prepare;
 mod read;
 
@@ -20,12 +21,15 @@ use deltalake::kernel::transaction::CommitProperties;
 use deltalake::operations::write::SchemaMode;
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use durable::DurableStore;
+use object_store::ObjectStore;
 use parking_lot::Mutex;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use thalweg_definition::Source;
 
 /// The column of arrival times.
@@ -46,9 +50,11 @@ pub struct History {
 }
 
 enum Root {
-    Local(PathBuf),
+    Local(Arc<DurableStore>),
     /// Of an object store, without a slash at the end.
     Url(String),
+    /// An object store that was given, and the URL that stands for it.
+    Given(Arc<dyn ObjectStore>, String),
 }
 
 /// What an append did.
@@ -66,26 +72,34 @@ impl History {
         deltalake::aws::register_handlers(None);
         let local = root.strip_prefix("file://").or_else(|| (!root.contains("://")).then_some(root));
         let root = match local {
-            Some(path) => std::fs::create_dir_all(path)
-                .and_then(|()| std::fs::canonicalize(path))
-                .map(Root::Local)
+            Some(path) => DurableStore::open(Path::new(path))
+                .map(|store| Root::Local(Arc::new(store)))
                 .map_err(|error| LakeError::Storage(format!("history directory `{path}`: {error}")))?,
             None => Root::Url(root.trim_end_matches('/').to_owned()),
         };
         Ok(Self { root, options, writers: Mutex::default() })
     }
 
+    /// Tables in an object store that is given, under a URL of a scheme that Delta knows, such as `memory:///history`.
+    /// Whether writes last is the store's affair.
+    pub fn over(store: Arc<dyn ObjectStore>, url: &str) -> Self {
+        let root = Root::Given(store, url.trim_end_matches('/').to_owned());
+        Self { root, options: HashMap::new(), writers: Mutex::default() }
+    }
+
     /// Where a source's table is.
     pub fn table_uri(&self, source: &str) -> String {
         match &self.root {
-            Root::Local(root) => root.join(source).to_string_lossy().into_owned(),
-            Root::Url(root) => format!("{root}/{source}"),
+            Root::Local(store) => store.root().join(source).to_string_lossy().into_owned(),
+            Root::Url(root) | Root::Given(_, root) => format!("{root}/{source}"),
         }
     }
 
     /// The next log sequence to be written, or none where there is no table yet.
     pub async fn position(&self, source: &str) -> Result<Option<u64>> {
-        match self.table(source, None).await? {
+        let table = self.table(source, None).await?;
+        self.refuse_doubt()?;
+        match table {
             Some(table) => position_of(&table).await.map(|position| Some(position.unwrap_or(0))),
             None => Ok(None),
         }
@@ -108,9 +122,15 @@ impl History {
         let writer = self.writer(&source.name);
         let _writing = writer.lock().await;
         let rows = prepare::rows(source, &batches)?;
+        // The next append would bring it again.
+        if let Some(newest) = prepare::newest(&rows)?.filter(|newest| *newest >= next_sequence) {
+            let rule = format!("a row of `{}` has sequence {newest}", source.name);
+            return Err(LakeError::Invalid(format!("{rule}, and is not before {next_sequence}")));
+        }
         let mut attempt = 1;
         loop {
             let table = self.table(&source.name, None).await?;
+            self.refuse_doubt()?;
             let position = match &table {
                 Some(table) => position_of(table).await?.unwrap_or(0),
                 None => 0,
@@ -135,18 +155,22 @@ impl History {
 
     /// Rewrites small files of each day into few large ones; returns how many files went.
     pub async fn compact(&self, source: &str) -> Result<u64> {
+        let writer = self.writer(source);
+        let _writing = writer.lock().await;
         let Some(table) = self.table(source, None).await? else { return Ok(0) };
         let compacted = table.optimize().with_writer_properties(writer_properties()?).await;
         let (_, metrics) = compacted.map_err(|error| about(source, &error))?;
         Ok(metrics.num_files_removed)
     }
 
-    /// Deletes files that no version of the last `retention_hours` needs; returns how many.
-    pub async fn vacuum(&self, source: &str, retention_hours: u32) -> Result<u64> {
+    /// Deletes files that no version younger than `keep` needs; returns how many.
+    pub async fn vacuum(&self, source: &str, keep: Duration) -> Result<u64> {
+        let writer = self.writer(source);
+        let _writing = writer.lock().await;
         let Some(table) = self.table(source, None).await? else { return Ok(0) };
         let vacuumed = table
             .vacuum()
-            .with_retention_period(chrono::Duration::hours(i64::from(retention_hours)))
+            .with_retention_period(chrono::Duration::from_std(keep).unwrap_or(chrono::Duration::MAX))
             .with_enforce_retention_duration(false)
             .await;
         let (_, metrics) = vacuumed.map_err(|error| about(source, &error))?;
@@ -165,8 +189,8 @@ impl History {
 
     /// The table at a version, or its newest; none where there is no table yet.
     async fn table(&self, source: &str, version: Option<i64>) -> Result<Option<DeltaTable>> {
-        if let Root::Local(root) = &self.root
-            && !root.join(source).join("_delta_log").is_dir()
+        if let Root::Local(store) = &self.root
+            && !store.root().join(source).join("_delta_log").is_dir()
         {
             return Ok(None);
         }
@@ -184,7 +208,24 @@ impl History {
 
     fn builder(&self, source: &str) -> std::result::Result<DeltaTableBuilder, DeltaTableError> {
         let url = deltalake::ensure_table_uri(self.table_uri(source))?;
-        Ok(DeltaTableBuilder::from_url(url)?.with_storage_options(self.options.clone()))
+        let builder = DeltaTableBuilder::from_url(url.clone())?.with_storage_options(self.options.clone());
+        Ok(match &self.root {
+            Root::Local(store) => builder.with_storage_backend(store.clone(), url),
+            Root::Given(store, _) => builder.with_storage_backend(store.clone(), url),
+            Root::Url(_) => builder,
+        })
+    }
+
+    /// Refuses to say how far history goes where a power loss might take back what can be seen of it.
+    fn refuse_doubt(&self) -> Result<()> {
+        match &self.root {
+            Root::Local(store) if store.is_doubtful() => Err(LakeError::Storage(
+                "a sync of history's directory failed, so that it is not known what of it is durable: restart, and \
+                 what is missing is written again"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     async fn commit(

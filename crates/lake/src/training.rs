@@ -11,6 +11,7 @@
 //! give the same values. A view that is
 //! done is kept in the work directory under the set's id, so that a build that was stopped goes on from there.
 
+mod collect;
 mod gather;
 mod kept;
 mod output;
@@ -35,7 +36,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use thalweg_aggregate::FeaturePlan;
 use thalweg_definition::{AsOf, CheckedManifest};
 
@@ -71,6 +72,9 @@ pub struct TrainingRequest {
     /// Bytes of packed rows held in memory; more go to disk.
     pub memory_bytes: u64,
     pub work_dir: PathBuf,
+    /// A view that takes longer than this is kept in the work directory until the set is complete, so that a build
+    /// that was stopped goes on behind it.
+    pub keep_slower_than: Duration,
 }
 
 /// A training set: the spine's rows in their order, with the features behind the spine's columns.
@@ -133,10 +137,13 @@ pub async fn build(
         let view_answers = match kept.load(&task)? {
             Some(answers) => answers,
             None => {
+                let began = Instant::now();
                 let gathered = gather(history, expressions, &task, &spine, kept.directory(), cancel).await?;
                 let advance = |rows: u64| progress(done + rows, total);
                 let answers = sweep::sweep(&task, &spine, gathered, &advance, cancel)?;
-                kept.store(&task, &answers)?;
+                if began.elapsed() >= request.keep_slower_than {
+                    kept.store(&task, &answers)?;
+                }
                 answers
             }
         };

@@ -10,6 +10,8 @@
 mod access;
 pub mod cli;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod grpc;
 pub mod http;
 mod instance;

@@ -36,7 +36,16 @@ pub enum StoreError {
 
     /// SQLite refused; the transaction was rolled back whole.
     #[error("the metadata database refused: {0}; nothing was changed")]
-    Metadata(#[from] rusqlite::Error),
+    Metadata(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => StoreError::DiskFull { path: "metadata".into() },
+            _ => StoreError::Metadata(error),
+        }
+    }
 }
 
 impl StoreError {

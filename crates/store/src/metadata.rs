@@ -40,6 +40,15 @@ impl Metadata {
         Metadata::prepare(Connection::open_in_memory()?, Path::new(":memory:"))
     }
 
+    /// As [`Metadata::in_memory`], where every commit asks `gate` first: at a no the transaction is rolled
+    /// back whole and fails, as when the power goes before it is durable. It is for tests that take
+    /// the power from files as well.
+    pub fn in_memory_gated(gate: impl Fn() -> bool + Send + 'static) -> Result<Metadata, StoreError> {
+        let metadata = Metadata::in_memory()?;
+        metadata.lock().commit_hook(Some(move || !gate()))?;
+        Ok(metadata)
+    }
+
     fn prepare(mut connection: Connection, path: &Path) -> Result<Metadata, StoreError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;

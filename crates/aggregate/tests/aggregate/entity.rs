@@ -4,7 +4,7 @@ use crate::support::{
     COLUMNS, KEEP, Packed, Random, Row, SeedNote, assert_answers, cells, days, feature, hours, insert, micros, passes,
     plan, row, state_of, text, view,
 };
-use thalweg_aggregate::{DecodeError, EntityState, RowRef, Slider, Stamp, Status, Value, ViewPlan};
+use thalweg_aggregate::{Answer, DecodeError, EntityState, RowRef, Slider, Stamp, Status, Value, ViewPlan};
 use thalweg_definition::{Aggregation, DAY, Duration, Feature, FeatureView, HOUR, MINUTE, Window};
 
 /// Times of rows lie in this stretch before `NOW`.
@@ -368,12 +368,17 @@ fn a_slide_over_the_rows_reads_as_the_state_does() {
         let mut slider = Slider::new(&plan);
         let outputs = slider.outputs().to_vec();
         assert!(!outputs.is_empty() && outputs.len() < plan.outputs.len(), "some of each kind");
-        let mut answers = Vec::new();
-        assert!(slider.read(&packed, &queries, &mut answers), "these floats are alike enough");
+        let mut answers = vec![None; queries.len() * plan.outputs.len()];
+        let put = |query: usize, output: usize, answer: Answer| {
+            let before = answers[query * plan.outputs.len() + output].replace(answer);
+            assert!(before.is_none(), "each is answered once");
+        };
+        assert!(slider.read(&packed, &queries, put), "these floats are alike enough");
         for (number, q) in queries.iter().enumerate() {
             let expected = state.read(&plan, *q, i64::MAX);
-            for (place, output) in outputs.iter().enumerate() {
-                let (got, expected) = (&answers[number * outputs.len() + place], &expected[*output]);
+            for output in &outputs {
+                let (got, expected) = (&answers[number * plan.outputs.len() + output], &expected[*output]);
+                let got = got.as_ref().expect("it is answered");
                 let name = &plan.outputs[*output].name;
                 assert_eq!((&got.value, got.status), (&expected.value, expected.status), "`{name}` at {q}");
                 compared += 1;
@@ -398,6 +403,6 @@ fn a_slide_says_where_sums_are_too_wide() {
     let width = plan.layout.width();
     let packed: Vec<RowRef<'_>> = words.chunks_exact(width).map(|words| plan.layout.row(words, &heap)).collect();
     let mut slider = Slider::new(&plan);
-    assert!(!slider.read(&packed, &[2], &mut Vec::new()));
-    assert!(slider.read(&packed[..1], &[2], &mut Vec::new()));
+    assert!(!slider.read(&packed, &[2], |_, _, _| panic!("nothing is answered")));
+    assert!(slider.read(&packed[..1], &[2], |_, _, _| {}));
 }

@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, RecordBatch, RecordBatchOptions, new_null_array,
 };
 use arrow::compute::{
-    CastOptions, SortColumn, cast_with_options, concat_batches, filter_record_batch, lexsort_to_indices,
+    CastOptions, SortColumn, cast_with_options, concat_batches, filter_record_batch, lexsort_to_indices, max,
     take_record_batch,
 };
 use arrow::datatypes::{DataType as ArrowType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
@@ -33,6 +33,12 @@ pub(super) fn rows(source: &Source, batches: &[RecordBatch]) -> Result<RecordBat
     let schema = stored_schema(source);
     let conformed = batches.iter().map(|batch| conform(source, batch, &schema)).collect::<Result<Vec<_>>>()?;
     Ok(concat_batches(&schema, &conformed)?)
+}
+
+/// The newest sequence among rows.
+pub(super) fn newest(rows: &RecordBatch) -> Result<Option<u64>> {
+    let sequences = column(rows, SEQUENCE)?.as_primitive::<Int64Type>();
+    Ok(max(sequences).and_then(|newest| u64::try_from(newest).ok()))
 }
 
 /// The rows from a position in the log on.

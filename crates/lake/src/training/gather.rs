@@ -153,13 +153,19 @@ impl Taker<'_> {
         let reduced = self.reducer.reduce(&adding).map_err(LakeError::Storage)?;
         let mut places: Vec<Option<Place>> = vec![None; if adds.is_some() { batch.num_rows() } else { 0 }];
         let (mut key, mut cells, mut passes): (Vec<u8>, Vec<Cell<'_>>, Vec<bool>) = Default::default();
+        // History has rows of one entity side by side: most keys are that of the row before.
+        let (mut before, mut number): (Vec<u8>, Option<u32>) = (Vec::new(), self.keys.number(&[]));
         for (index, taken) in reduced.rows.iter().enumerate() {
             let row = origins.as_ref().map_or(*taken as usize, |origins| origins[*taken as usize]);
             if times.events[row] >= self.latest {
                 continue;
             }
             reduced.key(index, &mut key);
-            let Some(number) = self.keys.number(&key) else { continue };
+            if key != before {
+                number = self.keys.number(&key);
+                std::mem::swap(&mut before, &mut key);
+            }
+            let Some(number) = number else { continue };
             reduced.cells(index, &mut cells);
             reduced.passes(index, &mut passes);
             let stamp = Stamp { time: times.events[row], sequence: times.sequences[row] };

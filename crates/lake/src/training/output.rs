@@ -1,7 +1,7 @@
 //! From the answers of the views to the columns of the training set, and to a file.
 
+use super::collect::{status_code, status_name};
 use super::spine::Spine;
-use super::sweep::{status_code, status_name};
 use super::{TrainingRequest, ViewAnswers};
 use crate::error::{LakeError, Result};
 use crate::limits::RESULT_BATCH_ROWS;
@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType as ArrowType, Field, FieldRef, Schema, SchemaRef
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
@@ -148,12 +149,16 @@ fn late_changed(
     Ok(values.iter().zip(&others).map(|pair| count(pair) as u64).collect())
 }
 
-/// Writes a training set as Parquet; the same batches make the same bytes.
+/// Writes a training set as Parquet, durably; the same batches make the same bytes.
 pub fn write_parquet(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-        .set_created_by("thalweg".to_owned())
-        .build();
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_created_by("thalweg".to_owned());
+    // Floats hardly repeat: a dictionary of them costs more than the rest of the file.
+    for field in schema.fields().iter().filter(|field| field.data_type().is_floating()) {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
+    }
+    let properties = properties.build();
     // The name appears when the file is whole.
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
@@ -162,6 +167,10 @@ pub fn write_parquet(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) -
     for batch in batches {
         writer.write(batch)?;
     }
-    writer.close()?;
-    std::fs::rename(&part, path).map_err(failed)
+    writer.into_inner()?.sync_all().map_err(failed)?;
+    std::fs::rename(&part, path).map_err(failed)?;
+    match path.parent() {
+        Some(directory) => File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed),
+        None => Ok(()),
+    }
 }

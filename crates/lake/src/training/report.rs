@@ -1,8 +1,8 @@
 //! What is said of a training set: from what it was made, and what its columns are like.
 
+use super::collect::status_code;
 use super::output::Computed;
 use super::spine::Spine;
-use super::sweep::status_code;
 use super::{SourceUse, TrainingRequest};
 use crate::error::Result;
 use arrow::array::{Array, ArrayRef, AsArray};

@@ -36,6 +36,10 @@ pub(super) struct SpineKeys {
     pub(super) of_row: Vec<u32>,
     /// For each key, its partition.
     pub(super) partition: Vec<u32>,
+    /// For each key, its place in its partition.
+    pub(super) place: Vec<u32>,
+    /// How many keys each partition has.
+    pub(super) sizes: Vec<u32>,
     pub(super) partitions: usize,
 }
 
@@ -82,6 +86,8 @@ impl Spine {
             numbers: HashMap::new(),
             of_row: Vec::with_capacity(self.rows()),
             partition: Vec::new(),
+            place: Vec::new(),
+            sizes: Vec::new(),
             partitions: SWEEP_PARTITIONS,
         };
         let mut key = Vec::new();
@@ -91,7 +97,14 @@ impl Spine {
         }
         keys.partitions = keys.partition.len().clamp(1, SWEEP_PARTITIONS);
         let partitions = keys.partitions as u32;
-        keys.partition.iter_mut().for_each(|partition| *partition %= partitions);
+        keys.sizes = vec![0; keys.partitions];
+        keys.place.reserve(keys.partition.len());
+        for partition in &mut keys.partition {
+            *partition %= partitions;
+            let size = &mut keys.sizes[*partition as usize];
+            keys.place.push(*size);
+            *size += 1;
+        }
         Ok(keys)
     }
 

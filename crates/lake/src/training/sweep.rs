@@ -1,19 +1,18 @@
 //! The sweep: partition by partition, entity by entity, each entity is built once and read at all its query times.
 
+use super::collect::{Collector, PartAnswers};
 use super::gather::{Gathered, ViewTask};
 use super::rows::{Buffer, PartitionRows};
 use super::spine::{NO_KEY, Spine, SpineKeys};
 use super::{OtherAnswers, ViewAnswers, stop_if_cancelled};
 use crate::error::{LakeError, Result};
-use arrow::array::{Array, ArrayRef, AsArray, UInt8Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{concat, take};
 use arrow::datatypes::UInt8Type;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use thalweg_aggregate::{
-    Answer, Cell, EntityState, NEVER, RowRef, Slider, Stamp, Status, Value, ViewPlan, array_from_values,
-};
+use thalweg_aggregate::{Answer, Cell, EntityState, NEVER, RowRef, Slider, Stamp, ViewPlan};
 
 /// What all threads share.
 struct Sweep<'a> {
@@ -27,18 +26,9 @@ struct Sweep<'a> {
 
 /// The rows of a partition, and the rows of the spine that ask about them.
 struct Part {
+    number: usize,
     rows: PartitionRows,
     asked: Vec<u32>,
-}
-
-/// The answers of a partition, in an order of its own.
-struct PartAnswers {
-    rows: Vec<u32>,
-    values: Vec<ArrayRef>,
-    statuses: Vec<UInt8Array>,
-    other: Vec<ArrayRef>,
-    /// The rows of the spine in which the other values differ.
-    changed: Vec<u32>,
 }
 
 pub(super) fn sweep(
@@ -57,16 +47,17 @@ pub(super) fn sweep(
             key => asked[keys.partition[key as usize] as usize].push(row as u32),
         }
     }
-    let parts: Vec<Mutex<Option<Part>>> =
-        partitions.into_iter().zip(asked).map(|(rows, asked)| Mutex::new(Some(Part { rows, asked }))).collect();
+    let part = |(number, (rows, asked))| Mutex::new(Some(Part { number, rows, asked }));
+    let parts: Vec<Mutex<Option<Part>>> = partitions.into_iter().zip(asked).enumerate().map(part).collect();
     let sweep = Sweep { plan: &task.plan, spine, keys: &keys, cancel, advance, done: AtomicU64::new(0) };
     let mut answers = in_parallel(&sweep, &parts)?;
 
     // Rows without a key name nobody, who was never seen.
     let absent = EntityState::never_seen(&task.plan);
-    let mut nobody = Collector::new(&task.plan);
-    for row in strangers {
-        nobody.push(row, absent.clone(), None);
+    let mut nobody = Collector::new(&task.plan, strangers.len());
+    nobody.begin(&strangers);
+    for place in 0..strangers.len() {
+        nobody.put_all(place, absent.clone());
     }
     answers.push(nobody.finish(&task.plan));
     in_spine_order(&answers, spine.rows())
@@ -105,10 +96,9 @@ fn in_parallel(sweep: &Sweep<'_>, parts: &[Mutex<Option<Part>>]) -> Result<Vec<P
     if missing { Err(LakeError::Cancelled) } else { Ok(done) }
 }
 
-/// A packed row in the order of its entity's events.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A packed row, and where it stands among its entity's events.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Entry {
-    key: u32,
     stamp: Stamp,
     buffer: u32,
     row: u32,
@@ -119,24 +109,21 @@ const PROGRESS_ROWS: u64 = 4096;
 
 impl Sweep<'_> {
     fn partition(&self, part: Part) -> Result<PartAnswers> {
-        let Part { rows, mut asked } = part;
+        let Part { number, rows, asked } = part;
+        let size = self.keys.sizes[number] as usize;
         let buffers = rows.load(&self.plan.layout)?;
-        let entries = entries(self.plan, &buffers);
-        asked.sort_unstable_by_key(|row| (self.key(*row), self.spine.times[*row as usize], *row));
-        let absent = EntityState::never_seen(self.plan);
-        let mut collector = Collector::new(self.plan);
+        let entries = self.entries(&buffers, size);
+        let times = &self.spine.times;
+        let asked = grouped(asked.iter().copied(), size, |row| self.place(self.keys.of_row[row as usize]));
+        let mut collector = Collector::new(self.plan, asked.items.len());
         let mut reader = Reader::new(self.plan);
-        let (mut rest, mut unreported) = (entries.as_slice(), 0);
-        for rows in asked.chunk_by(|a, b| self.key(*a) == self.key(*b)) {
+        let (mut rows, mut unreported): (Vec<u32>, u64) = (Vec::new(), 0);
+        for place in 0..size {
             stop_if_cancelled(self.cancel)?;
-            let key = self.key(rows[0]);
-            let (own, others) = rest.split_at(rest.partition_point(|entry| entry.key <= key));
-            rest = others;
-            if own.is_empty() {
-                rows.iter().for_each(|row| collector.push(*row, absent.clone(), None));
-            } else {
-                self.read_entity(&mut reader, &buffers, own, rows, &mut collector);
-            }
+            rows.clear();
+            rows.extend_from_slice(asked.group(place));
+            rows.sort_unstable_by_key(|row| (times[*row as usize], *row));
+            self.read_entity(&mut reader, &buffers, entries.group(place), &rows, &mut collector);
             unreported += rows.len() as u64;
             if unreported >= PROGRESS_ROWS {
                 self.report(&mut unreported);
@@ -146,8 +133,32 @@ impl Sweep<'_> {
         Ok(collector.finish(self.plan))
     }
 
-    fn key(&self, row: u32) -> u32 {
-        self.keys.of_row[row as usize]
+    /// The place of a key in its partition.
+    fn place(&self, key: u32) -> usize {
+        self.keys.place[key as usize] as usize
+    }
+
+    /// The rows of each entity, in the order of its events.
+    fn entries(&self, buffers: &[Buffer], size: usize) -> Grouped<Entry> {
+        let layout = &self.plan.layout;
+        let rows = buffers.iter().enumerate().flat_map(|(index, buffer)| {
+            let words = buffer.words.chunks_exact(layout.width());
+            buffer.keys.iter().zip(words).enumerate().map(move |(row, (key, words))| {
+                let stamp = layout.row(words, &buffer.heap).stamp();
+                (*key, Entry { stamp, buffer: index as u32, row: row as u32 })
+            })
+        });
+        let mut counts = vec![0u32; size + 1];
+        buffers.iter().flat_map(|buffer| &buffer.keys).for_each(|key| counts[self.place(*key) + 1] += 1);
+        let mut entries = Grouped::with_counts(counts);
+        rows.for_each(|(key, entry)| entries.put(self.place(key), entry));
+        // History gives an entity's rows in a few ascending runs, mostly in one.
+        entries.each_group(|own| {
+            if !own.is_sorted() {
+                own.sort();
+            }
+        });
+        entries
     }
 
     fn report(&self, unreported: &mut u64) {
@@ -165,37 +176,46 @@ impl Sweep<'_> {
         asked: &[u32],
         collector: &mut Collector,
     ) {
+        let first = collector.begin(asked);
+        if own.is_empty() {
+            for (number, _) in asked.iter().enumerate() {
+                collector.put_all(first + number, reader.absent.clone());
+            }
+            return;
+        }
         let (width, layout) = (self.plan.layout.width(), &self.plan.layout);
         let packed = |entry: &Entry| {
             let buffer = &buffers[entry.buffer as usize];
             let at = entry.row as usize * width;
             layout.row(&buffer.words[at..at + width], &buffer.heap)
         };
+        let mut slid = false;
+        if reader.slides() {
+            let rows: Vec<RowRef<'_>> = own.iter().map(packed).collect();
+            reader.queries.clear();
+            reader.queries.extend(asked.iter().map(|row| self.spine.times[*row as usize]));
+            slid = reader.slider.read(&rows, &reader.queries, |number, output, answer| {
+                collector.put(first + number, output, answer);
+            });
+        }
         let mut state = None;
-        let rows: Vec<RowRef<'_>> = if reader.slides() { own.iter().map(packed).collect() } else { Vec::new() };
-        reader.queries.clear();
-        reader.queries.extend(asked.iter().map(|row| self.spine.times[*row as usize]));
-        let slid = reader.slides() && reader.slider.read(&rows, &reader.queries, &mut reader.answers);
-        let outputs = reader.slider.outputs().len();
         for (number, row) in asked.iter().enumerate() {
             let index = *row as usize;
             let cut = self.spine.cuts[index];
             let other = self.spine.other_cuts.as_ref().map_or(cut, |cuts| cuts[index]);
-            // All that happened before was known by either cut, so that both see the same rows.
+            // Where all that happened before was known by either cut, both see the same rows.
             if slid && reader.slider.newest_arrivals()[number] < cut.min(other) {
-                let answers = reader.answers[number * outputs..(number + 1) * outputs].iter_mut().map(std::mem::take);
-                match &reader.rest {
-                    None => collector.push(*row, answers, None),
-                    Some(rest) => {
-                        let (state, _) = state.get_or_insert_with(|| self.entity(buffers, own));
-                        let others = state.read(&rest.plan, self.spine.times[index], cut);
-                        collector.push(*row, rest.merge(answers, others), None);
+                if let Some(rest) = &reader.rest {
+                    let (state, _) = state.get_or_insert_with(|| self.entity(buffers, own));
+                    let answers = state.read(&rest.plan, self.spine.times[index], cut);
+                    for (output, answer) in rest.outputs.iter().zip(answers) {
+                        collector.put(first + number, *output, answer);
                     }
                 }
                 continue;
             }
             let (state, late) = state.get_or_insert_with(|| self.entity(buffers, own));
-            self.read(state, *late, *row, collector);
+            self.read(state, *late, *row, first + number, collector);
         }
     }
 
@@ -225,7 +245,8 @@ impl Sweep<'_> {
         (state, late)
     }
 
-    fn read(&self, state: &EntityState, late: bool, row: u32, collector: &mut Collector) {
+    /// Reads one row of the spine from the state, at its place in the collector.
+    fn read(&self, state: &EntityState, late: bool, row: u32, place: usize, collector: &mut Collector) {
         let (q, cut) = (self.spine.times[row as usize], self.spine.cuts[row as usize]);
         let answers = state.read(self.plan, q, cut);
         let other = self
@@ -236,7 +257,10 @@ impl Sweep<'_> {
             .filter(|other| late && !state.same_at(self.plan, q, cut, *other))
             .map(|other| state.read(self.plan, q, other))
             .filter(|other| other.iter().zip(&answers).any(|(a, b)| a.value != b.value));
-        collector.push(row, answers, other);
+        collector.put_all(place, answers);
+        if let Some(other) = other {
+            collector.put_other(place, other);
+        }
     }
 }
 
@@ -245,25 +269,23 @@ struct Reader<'p> {
     slider: Slider<'p>,
     /// The outputs that are not slid; none where all are.
     rest: Option<Rest>,
+    /// What is answered for an entity without rows.
+    absent: Vec<Answer>,
     queries: Vec<i64>,
-    /// Of the outputs that are slid, query by query.
-    answers: Vec<Answer>,
 }
 
 struct Rest {
     plan: ViewPlan,
-    /// For each output of the view, whether it is slid.
-    slid: Vec<bool>,
+    /// The places of its outputs among the view's.
+    outputs: Vec<usize>,
 }
 
 impl<'p> Reader<'p> {
     fn new(plan: &'p ViewPlan) -> Self {
         let slider = Slider::new(plan);
-        let mut slid = vec![false; plan.outputs.len()];
-        slider.outputs().iter().for_each(|output| slid[*output] = true);
-        let others: Vec<usize> = (0..slid.len()).filter(|output| !slid[*output]).collect();
-        let rest = (!others.is_empty()).then(|| Rest { plan: plan.select(&others), slid });
-        Self { slider, rest, queries: Vec::new(), answers: Vec::new() }
+        let outputs: Vec<usize> = (0..plan.outputs.len()).filter(|output| !slider.outputs().contains(output)).collect();
+        let rest = (!outputs.is_empty()).then(|| Rest { plan: plan.select(&outputs), outputs });
+        Self { slider, rest, absent: EntityState::never_seen(plan), queries: Vec::new() }
     }
 
     fn slides(&self) -> bool {
@@ -271,79 +293,56 @@ impl<'p> Reader<'p> {
     }
 }
 
-impl Rest {
-    /// The answers of both kinds in the order of the view's outputs.
-    fn merge(&self, slid: impl Iterator<Item = Answer>, others: Vec<Answer>) -> Vec<Answer> {
-        let (mut slid, mut others) = (slid, others.into_iter());
-        let one = |own: &bool| if *own { slid.next() } else { others.next() };
-        self.slid.iter().filter_map(one).collect()
+/// Items by the group they belong to, in the order in which they were put there.
+struct Grouped<T> {
+    items: Vec<T>,
+    /// Where each group ends, as far as it is filled.
+    ends: Vec<u32>,
+}
+
+impl<T: Copy + Default> Grouped<T> {
+    /// `counts[group + 1]` is how many items a group will have.
+    fn with_counts(mut counts: Vec<u32>) -> Self {
+        for group in 1..counts.len() {
+            counts[group] += counts[group - 1];
+        }
+        let total = counts.pop().unwrap_or(0);
+        Self { items: vec![T::default(); total as usize], ends: counts }
+    }
+
+    fn put(&mut self, group: usize, item: T) {
+        let at = &mut self.ends[group];
+        self.items[*at as usize] = item;
+        *at += 1;
+    }
+
+    /// Of groups that are filled.
+    fn group(&self, group: usize) -> &[T] {
+        &self.items[self.start(group)..self.ends[group] as usize]
+    }
+
+    fn each_group(&mut self, mut work: impl FnMut(&mut [T])) {
+        for group in 0..self.ends.len() {
+            let start = self.start(group);
+            work(&mut self.items[start..self.ends[group] as usize]);
+        }
+    }
+
+    fn start(&self, group: usize) -> usize {
+        if group == 0 { 0 } else { self.ends[group - 1] as usize }
     }
 }
 
-fn entries(plan: &ViewPlan, buffers: &[Buffer]) -> Vec<Entry> {
-    let width = plan.layout.width();
-    let mut entries = Vec::with_capacity(buffers.iter().map(|buffer| buffer.keys.len()).sum());
-    for (index, buffer) in buffers.iter().enumerate() {
-        for (row, (key, words)) in buffer.keys.iter().zip(buffer.words.chunks_exact(width)).enumerate() {
-            let stamp = plan.layout.row(words, &buffer.heap).stamp();
-            entries.push(Entry { key: *key, stamp, buffer: index as u32, row: row as u32 });
-        }
-    }
-    entries.sort_unstable();
-    entries
-}
-
-/// Answers on their way to arrays.
-struct Collector {
-    rows: Vec<u32>,
-    values: Vec<Vec<Value>>,
-    statuses: Vec<Vec<u8>>,
-    /// The other values where any differs, with their place among the rows.
-    other: Vec<(usize, Vec<Value>)>,
-}
-
-impl Collector {
-    fn new(plan: &ViewPlan) -> Self {
-        let outputs = plan.outputs.len();
-        Self {
-            rows: Vec::new(),
-            values: vec![Vec::new(); outputs],
-            statuses: vec![Vec::new(); outputs],
-            other: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, row: u32, answers: impl IntoIterator<Item = Answer>, other: Option<Vec<Answer>>) {
-        if let Some(other) = other {
-            self.other.push((self.rows.len(), other.into_iter().map(|answer| answer.value).collect()));
-        }
-        self.rows.push(row);
-        for (output, answer) in answers.into_iter().enumerate() {
-            self.values[output].push(answer.value);
-            self.statuses[output].push(status_code(answer.status));
-        }
-    }
-
-    fn finish(mut self, plan: &ViewPlan) -> PartAnswers {
-        let arrays = |values: &[Vec<Value>]| -> Vec<ArrayRef> {
-            let typed = values.iter().zip(&plan.outputs);
-            typed.map(|(values, output)| array_from_values(values.iter(), &output.value_type)).collect()
-        };
-        let values = arrays(&self.values);
-        let changed = self.other.iter().map(|(place, _)| self.rows[*place]).collect();
-        let other = if self.other.is_empty() {
-            values.clone()
-        } else {
-            for (place, others) in std::mem::take(&mut self.other) {
-                for (output, value) in others.into_iter().enumerate() {
-                    self.values[output][place] = value;
-                }
-            }
-            arrays(&self.values)
-        };
-        let statuses = self.statuses.into_iter().map(UInt8Array::from).collect();
-        PartAnswers { rows: self.rows, values, statuses, other, changed }
-    }
+fn grouped<T: Copy + Default>(
+    items: impl Iterator<Item = T> + Clone,
+    groups: usize,
+    group: impl Fn(T) -> usize,
+) -> Grouped<T> {
+    let mut counts = vec![0u32; groups + 1];
+    items.clone().for_each(|item| counts[group(item) + 1] += 1);
+    let mut grouped = Grouped::with_counts(counts);
+    items.for_each(|item| grouped.put(group(item), item));
+    grouped
 }
 
 fn in_spine_order(parts: &[PartAnswers], rows: usize) -> Result<ViewAnswers> {
@@ -381,17 +380,4 @@ fn ordered(
             Ok(take(&concat(&arrays)?, places, None)?)
         })
         .collect()
-}
-
-/// Statuses in the order of their codes.
-const STATUSES: [Status; 5] = [Status::Present, Status::Null, Status::NotFound, Status::Stale, Status::Error];
-
-/// A status as a small number, as it is kept in arrays.
-pub(super) fn status_code(status: Status) -> u8 {
-    STATUSES.iter().position(|own| *own == status).map_or(0, |code| code as u8)
-}
-
-/// The name of the status that a code stands for.
-pub(super) fn status_name(code: u8) -> &'static str {
-    STATUSES.get(usize::from(code)).unwrap_or(&Status::Error).name()
 }

@@ -5,6 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, R
 use arrow::datatypes::{DataType as ArrowType, Field, Float32Type, Float64Type, Int64Type};
 use futures::TryStreamExt;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use thalweg_definition::{DataType, HOUR, Source};
 use thalweg_lake::{History, LakeError, ReadRequest, SEQUENCE, query};
@@ -35,6 +36,11 @@ async fn an_append_tried_again_writes_once() {
     assert_eq!((first.version, first.rows), (Some(0), 2));
     let again = history.append(&source, vec![order_rows(0, &ORDERS[..2])], 2, &sort_by).await.unwrap();
     assert_eq!((again.version, again.rows), (Some(0), 0));
+    assert_eq!(history.position("orders").await.unwrap(), Some(2));
+
+    // With rows past the position that is told, the next append would bring them again.
+    let past = history.append(&source, vec![order_rows(2, &ORDERS[2..])], 3, &sort_by).await;
+    assert!(matches!(past, Err(LakeError::Invalid(_))), "{past:?}");
     assert_eq!(history.position("orders").await.unwrap(), Some(2));
 
     // A batch that reaches back before the position brings only its new rows.
@@ -68,7 +74,7 @@ async fn reading_takes_only_what_is_asked_for() {
     assert!(history.compact("orders").await.unwrap() >= 2);
     assert_eq!(history.delete_before("orders", 1).await.unwrap(), 1);
     assert_eq!(amounts(&history, &source, ReadRequest::default()).await, [2.0, 3.0, 4.0]);
-    assert!(history.vacuum("orders", 0).await.unwrap() > 0);
+    assert!(history.vacuum("orders", Duration::ZERO).await.unwrap() > 0);
     assert_eq!(amounts(&history, &source, ReadRequest::default()).await, [2.0, 3.0, 4.0]);
     // The position in the log survives maintenance.
     assert_eq!(history.position("orders").await.unwrap(), Some(5));
@@ -123,4 +129,24 @@ async fn sql_asks_and_changes_nothing() {
     for forbidden in ["CREATE TABLE t AS SELECT 1", "INSERT INTO orders SELECT * FROM orders", "SET a = 1"] {
         assert!(matches!(query(&history, &sources, forbidden).await, Err(LakeError::Invalid(_))), "{forbidden}");
     }
+}
+
+/// A process that is killed while it makes a table leaves a directory, and files that never got their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_left_is_in_nobodys_way() {
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("history/orders/_delta_log");
+    std::fs::create_dir_all(&log).unwrap();
+    std::fs::write(log.join("00000000000000000000.json#1"), "{\"commitInfo\":").unwrap();
+    std::fs::write(log.join("00000000000000000000.json#2"), "").unwrap();
+    let (history, source) = (history(&directory), orders());
+    assert_eq!(history.position("orders").await.unwrap(), None);
+    assert!(amounts(&history, &source, ReadRequest::default()).await.is_empty());
+    let outcome = history.append(&source, vec![order_rows(0, &ORDERS)], 4, &[]).await.unwrap();
+    assert_eq!((outcome.version, outcome.rows), (Some(0), 4));
+    assert_eq!(amounts(&history, &source, ReadRequest::default()).await, [10.0, 20.0, 7.0, 30.0]);
+    // Of its own it leaves no file without a name.
+    let staged = |name: &std::ffi::OsStr| name.to_string_lossy().contains(".json#");
+    let left = std::fs::read_dir(&log).unwrap().filter(|entry| staged(&entry.as_ref().unwrap().file_name())).count();
+    assert_eq!(left, 2);
 }

@@ -7,6 +7,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tempfile::TempDir;
 use thalweg_definition::AsOf;
 use thalweg_lake::{
@@ -36,6 +37,7 @@ fn request(directory: &TempDir, features: &[&str], spine: Vec<RecordBatch>) -> T
         statuses: true,
         max_sequence: BTreeMap::new(),
         memory_bytes: 64 << 20,
+        keep_slower_than: Duration::ZERO,
         work_dir: directory.path().join("work"),
     }
 }

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
-use thalweg_store::Metadata;
+use thalweg_store::{Disk, Metadata, RealDisk};
 
 #[derive(Args)]
 #[command(
@@ -158,7 +158,7 @@ fn make(arguments: &CreateArguments) -> Outcome {
         Reached::Server(client) => client.post("/v1/keys", &[], json!(request).to_string().into_bytes())?,
         Reached::Directory(data) => {
             // The first key may come before the first start of a server.
-            std::fs::create_dir_all(&data).map_err(|error| Failure::failed(format!("{}: {error}", data.display())))?;
+            RealDisk.create_dir_all(&data).map_err(|error| Failure::failed(format!("{}: {error}", data.display())))?;
             let metadata = Metadata::open(&data.join(METADATA_FILE)).map_err(|error| failure(error.into()))?;
             let id = new_id().map_err(failure)?;
             change(&metadata, &data, &id, |metadata| create(metadata, &id, &request))?

@@ -9,7 +9,7 @@
 mod admin;
 mod arrow_bytes;
 mod budget;
-mod columns;
+pub(crate) mod columns;
 mod deadline;
 mod direct;
 mod documents;

@@ -27,6 +27,6 @@ pub const QUARANTINE_ROWS: u64 = 1000;
 /// Bytes of a request's identifier that is taken over.
 pub const REQUEST_ID_BYTES: usize = 128;
 /// Bytes of a refused request's body that are read all the same, so that its connection can be kept.
-pub const DRAINED_BYTES: usize = 256 << 10;
+pub const DRAINED_BYTES: usize = 4 << 20;
 /// How long that may take.
-pub const DRAINED_TIME: Duration = Duration::from_secs(1);
+pub const DRAINED_TIME: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ mod body;
 mod caller;
 mod direct;
 mod errors;
-mod feast;
+pub(crate) mod feast;
 mod features;
 pub mod json;
 mod keys;

@@ -56,12 +56,14 @@ pub async fn observe(request: Request, next: Next) -> Response {
 }
 
 /// With what a request is refused before its body was read.
-const REFUSED_UNREAD: [StatusCode; 5] = [
+const REFUSED_UNREAD: [StatusCode; 7] = [
     StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::REQUEST_TIMEOUT,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::TOO_MANY_REQUESTS,
 ];
 
 /// A body that can still be read to its end after a handler has refused the request without reading it: a connection

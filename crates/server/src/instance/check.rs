@@ -2,7 +2,7 @@
 
 use super::Instance;
 use super::served::{AS_OF, CUT};
-use super::training::service_features;
+use super::training::{KEEP_SLOWER_THAN, service_features};
 use crate::error::ServerError;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -76,6 +76,7 @@ impl Instance {
             return Err(ServerError::Invalid(format!("`limit_samples` is at most {MAX_SAMPLES}")));
         }
         self.served.flush()?;
+        let _no_file_goes = self.served.reading();
         let until = self.write_history()?;
         let unrecorded = self.served.unrecorded.load(std::sync::atomic::Ordering::Relaxed);
         let mut report = CheckReport { unrecorded, ..CheckReport::default() };
@@ -125,6 +126,7 @@ impl Instance {
             cut: Some(CUT.to_owned()),
             statuses: true,
             memory_bytes: self.settings.memory.bytes(),
+            keep_slower_than: KEEP_SLOWER_THAN,
             work_dir: self.settings.data.join("training"),
         };
         let never = AtomicBool::new(false);

@@ -15,8 +15,6 @@ use thalweg_lake::ReadRequest;
 
 /// Commits to a table after which its small files are made into large ones.
 const COMMITS_BEFORE_COMPACTION: u32 = 24;
-/// How long files that a table no longer names stay for readers of older versions.
-const VACUUM_HOURS: u32 = 24 * 7;
 
 /// How far history goes, and how many commits each table has had since it was last compacted.
 #[derive(Default)]
@@ -107,9 +105,15 @@ impl Instance {
                 self.history.delete_before(&source.name, date).await?;
             }
             self.history.compact(&source.name).await?;
-            self.history.vacuum(&source.name, VACUUM_HOURS).await?;
+            self.history.vacuum(&source.name, self.settings.history_vacuum_age.duration()).await?;
             Ok(())
         })
+    }
+
+    /// Upkeep of every table, however few commits it has had.
+    pub(super) fn keep_tables(&self) -> Result<(), ServerError> {
+        let Ok(runtime) = self.engine.runtime() else { return Ok(()) };
+        runtime.sources.values().try_for_each(|source| self.keep_table(&source.definition))
     }
 
     /// About how many accepted rows are in the log alone.

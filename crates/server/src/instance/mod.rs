@@ -36,7 +36,7 @@ use thalweg_engine::{
     SystemClock,
 };
 use thalweg_lake::{History, SqlExpressions};
-use thalweg_store::{Metadata, RealDisk};
+use thalweg_store::{Disk, Metadata, RealDisk};
 use training::Job;
 
 pub use check::{CheckOptions, CheckReport, Mismatch};
@@ -44,6 +44,9 @@ pub use definitions::PlanOutcome;
 pub use direct::{DirectAck, DirectAnswer, DirectDescriptor, DirectKey, DirectOperation, DirectValue, DirectWrite};
 pub use fetch::FetchCounts;
 pub use training::{JobStatus, Spine, TrainingSetRequest};
+
+/// Threads for what the lake cannot do without blocking: files, mostly.
+const LAKE_THREADS: usize = 32;
 
 pub struct Instance {
     settings: Settings,
@@ -80,7 +83,8 @@ impl Instance {
         let data = std::path::absolute(&settings.data)
             .map_err(|error| ServerError::Invalid(format!("data directory: {error}")))?;
         let settings = Settings { data, ..settings };
-        std::fs::create_dir_all(&settings.data)
+        RealDisk
+            .create_dir_all(&settings.data)
             .map_err(|error| ServerError::Invalid(format!("{}: {error}", settings.data.display())))?;
         let lock = lock_directory(&settings)?;
         let expressions = Arc::new(SqlExpressions::new());
@@ -109,6 +113,7 @@ impl Instance {
         );
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.workers)
+            .max_blocking_threads(LAKE_THREADS)
             .thread_name("thalweg-lake")
             .enable_all()
             .build()
@@ -264,7 +269,10 @@ fn engine_settings(settings: &Settings) -> EngineSettings {
             ClockSetting::Events => ClockMode::Events,
         },
         memory_bytes: settings.memory.bytes(),
-        ..EngineSettings::default()
+        state_shards: settings.state_shards,
+        log_segment_bytes: settings.log_segment.bytes(),
+        state_segment_bytes: settings.state_segment.bytes(),
+        queue_bytes: usize::try_from(settings.max_queue.bytes()).unwrap_or(usize::MAX),
     }
 }
 

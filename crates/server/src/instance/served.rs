@@ -1,13 +1,15 @@
 //! The serving log: what was answered, sampled as each service says, so that the check can compute it again.
 //!
 //! `served/<service>/<manifest hash>/<number>.parquet`, one row per entity and answer: `__as_of`, `__cut`, the keys,
-//! the request values, and for each feature its value and `<feature>__status`.
+//! the request values, and for each feature its value and `<feature>__status`. The oldest files go by [`retention`].
+
+mod retention;
 
 use crate::error::ServerError;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use parquet::arrow::ArrowWriter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,10 +26,19 @@ const LOOSE_ANSWERS: usize = 64;
 
 pub const AS_OF: &str = "__as_of";
 pub const CUT: &str = "__cut";
+/// How the names of files end: whole ones, and those that are being written.
+const WHOLE: &str = "parquet";
+const PARTIAL: &str = "partial";
 
 pub struct ServedLog {
     directory: PathBuf,
+    /// Held by whoever writes or removes files: two writers would take the same number.
+    files: Mutex<()>,
+    /// Held by whoever reads files: none is removed meanwhile.
+    reading: RwLock<()>,
     held: Mutex<Held>,
+    /// On the disk, when it was last looked at.
+    bytes_on_disk: AtomicU64,
     answers: AtomicU64,
     pub unrecorded: AtomicU64,
 }
@@ -40,11 +51,29 @@ struct Held {
 
 impl ServedLog {
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, held: Mutex::default(), answers: AtomicU64::new(0), unrecorded: AtomicU64::new(0) }
+        Self {
+            directory,
+            files: Mutex::default(),
+            reading: RwLock::default(),
+            held: Mutex::default(),
+            bytes_on_disk: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+            unrecorded: AtomicU64::new(0),
+        }
     }
 
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// While it is held no file goes.
+    pub fn reading(&self) -> RwLockReadGuard<'_, ()> {
+        self.reading.read()
+    }
+
+    /// Bytes of recorded answers on the disk, as of the last look at retention.
+    pub fn bytes_on_disk(&self) -> u64 {
+        self.bytes_on_disk.load(Ordering::Relaxed)
     }
 
     /// Records an answer of a service; `sample` is the share of answers that are.
@@ -94,16 +123,31 @@ impl ServedLog {
         if self.held.lock().bytes >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is held.
+    /// Writes what is held. What cannot be written is held on, within the bound.
     pub fn flush(&self) -> Result<(), ServerError> {
+        let _files = self.files.lock();
         let held = std::mem::take(&mut *self.held.lock());
+        let mut outcome = Ok(());
         for ((service, hash), batches) in held.by_service {
-            let directory = self.directory.join(service).join(hash);
-            write(&directory, &batches).map_err(|error| {
-                ServerError::Internal(format!("the serving log in {}: {error}", directory.display()))
-            })?;
+            if outcome.is_ok() {
+                let directory = self.directory.join(&service).join(&hash);
+                outcome = write(&directory, &batches).map_err(|error| {
+                    ServerError::Internal(format!("the serving log in {}: {error}", directory.display()))
+                });
+                if outcome.is_ok() {
+                    continue;
+                }
+            }
+            self.hold_on((service, hash), batches);
         }
-        Ok(())
+        outcome
+    }
+
+    /// Puts answers back before those that came meanwhile.
+    fn hold_on(&self, kind: (String, String), batches: Vec<RecordBatch>) {
+        let mut held = self.held.lock();
+        held.bytes += bytes_of(&batches);
+        held.by_service.entry(kind).or_default().splice(0..0, batches);
     }
 }
 
@@ -132,8 +176,8 @@ fn batch_of(response: &FeatureResponse) -> Result<RecordBatch, arrow::error::Arr
 fn write(directory: &Path, batches: &[RecordBatch]) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(directory)?;
     let number = next_number(directory)?;
-    let path = directory.join(format!("{number:08}.parquet"));
-    let partial = path.with_extension("partial");
+    let path = directory.join(format!("{number:08}.{WHOLE}"));
+    let partial = path.with_extension(PARTIAL);
     let whole = concat_batches(&batches[0].schema(), batches)?;
     let mut writer = ArrowWriter::try_new(std::fs::File::create(&partial)?, whole.schema(), None)?;
     writer.write(&whole)?;

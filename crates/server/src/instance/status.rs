@@ -126,6 +126,11 @@ impl Instance {
         self.served.unrecorded.load(Ordering::Relaxed)
     }
 
+    /// Bytes of recorded answers on the disk, about.
+    pub(crate) fn served_bytes(&self) -> u64 {
+        self.served.bytes_on_disk()
+    }
+
     /// Measures the objectives, and says how they stand.
     pub(crate) fn standings(&self) -> Vec<Standing> {
         let settings = &self.settings;

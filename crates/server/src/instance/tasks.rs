@@ -4,6 +4,7 @@ use super::{CheckOptions, Instance};
 use crate::error::ServerError;
 use crate::telemetry::{Alerts, Task, deliver};
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,8 +17,14 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 const MEASURE_AT_MOST: Duration = Duration::from_millis(250);
 /// Measurements in a window, at least.
 const MEASUREMENTS: u32 = 60;
-/// How long writing history waits after a failure, however many rows wait for it.
+/// How long writing history waits after a failure, however many rows wait for it; recorded answers likewise.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How often it is looked whether recorded answers are to go.
+const RETAIN_EVERY: Duration = Duration::from_secs(5);
+/// Upkeeps of history's tables in the time after which files go, how often at most, and how often at least.
+const UPKEEPS: u32 = 8;
+const UPKEEP_AT_MOST: Duration = Duration::from_secs(1);
+const UPKEEP_AT_LEAST: Duration = Duration::from_secs(3600);
 /// Files of recorded answers may seem this much older than they are.
 const CLOCK_GRAIN: Duration = Duration::from_secs(1);
 
@@ -52,16 +59,44 @@ impl Instance {
             instance.report(Task::Checkpoint, instance.checkpoint_and_tidy());
             true
         });
-        self.periodically("thalweg-served", move |instance, _| {
-            instance.report(Task::ServingLog, instance.served.tidy());
+        let every = (self.settings.history_vacuum_age.duration() / UPKEEPS).clamp(UPKEEP_AT_MOST, UPKEEP_AT_LEAST);
+        self.periodically("thalweg-upkeep", move |instance, since| {
+            if since < every {
+                return false;
+            }
+            instance.report(Task::History, instance.keep_tables());
             true
         });
+        self.start_serving_log();
         self.periodically("thalweg-late", |instance, _| {
             instance.direct.tell_late();
             true
         });
         self.start_objectives();
         self.start_agreement();
+    }
+
+    /// Writes recorded answers, and lets the oldest go.
+    fn start_serving_log(self: &Arc<Self>) {
+        let failed = AtomicBool::new(false);
+        self.periodically("thalweg-served", move |instance, since| {
+            if failed.load(Ordering::Relaxed) && since < RETRY_AFTER {
+                return false;
+            }
+            let done = instance.report(Task::ServingLog, instance.served.tidy());
+            failed.store(!done, Ordering::Relaxed);
+            true
+        });
+        let keep_bytes = self.settings.served_retention_bytes.bytes();
+        let keep_age = self.settings.served_retention_age.duration();
+        self.periodically("thalweg-retention", move |instance, since| {
+            if since < RETAIN_EVERY {
+                return false;
+            }
+            let keep_since = SystemTime::now().checked_sub(keep_age).unwrap_or(SystemTime::UNIX_EPOCH);
+            instance.report(Task::ServingLog, instance.served.retain(keep_bytes, keep_since).map(|_| ()));
+            true
+        });
     }
 
     /// Measures the objectives, and tells the webhook of breaches and recoveries.
@@ -119,13 +154,19 @@ impl Instance {
     /// Calls `work` at every tick with the time since it last did something; it returns whether it did.
     fn periodically(self: &Arc<Self>, name: &str, work: impl Fn(&Self, Duration) -> bool + Send + 'static) {
         let instance: Weak<Self> = Arc::downgrade(self);
+        let task = name.to_owned();
         self.spawn(name, move || {
             let mut last = Instant::now();
             loop {
                 std::thread::sleep(TICK);
                 let Some(instance) = instance.upgrade().filter(|instance| !instance.is_stopping()) else { return };
-                if work(&instance, last.elapsed()) {
-                    last = Instant::now();
+                match catch_unwind(AssertUnwindSafe(|| work(&instance, last.elapsed()))) {
+                    Ok(true) => last = Instant::now(),
+                    Ok(false) => {}
+                    Err(_) => {
+                        tracing::error!(task, "a background task panicked; it is called again");
+                        last = Instant::now();
+                    }
                 }
             }
         });

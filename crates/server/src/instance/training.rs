@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use thalweg_definition::{AsOf, CheckedManifest};
 use thalweg_engine::EngineError;
 use thalweg_lake::{LakeError, SpineInput, TrainingRequest, build, write_parquet};
@@ -71,6 +72,8 @@ struct Failed {
     why: String,
 }
 
+/// A view of a training set that takes longer is not made again after a stop.
+pub(super) const KEEP_SLOWER_THAN: Duration = Duration::from_secs(2);
 /// Finished jobs that are remembered; their files stay.
 const MAX_JOBS: usize = 1_000;
 /// Training sets that are made at once; each takes threads, memory and disk.
@@ -220,7 +223,7 @@ impl Instance {
                 self.cancel_training(&id)?;
             }
             match status.state {
-                "running" => std::thread::sleep(std::time::Duration::from_millis(10)),
+                "running" => std::thread::sleep(Duration::from_millis(10)),
                 "done" => return Ok((self.training_data(&id)?, status.report.unwrap_or_default())),
                 _ => return Err(ServerError::Invalid(status.error.unwrap_or_default())),
             }
@@ -260,6 +263,7 @@ impl Instance {
                 None => self.watermarks(checked, until),
             },
             memory_bytes: self.settings.memory.bytes(),
+            keep_slower_than: KEEP_SLOWER_THAN,
             work_dir: self.settings.data.join("training"),
         };
         let progress = |done: u64, total: u64| {

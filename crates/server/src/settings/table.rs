@@ -203,6 +203,38 @@ pub const SETTINGS: &[Setting] = &[
         show: |settings| settings.max_body.to_string(),
     },
     Setting {
+        name: "max_queue",
+        value: "SIZE",
+        meaning: "How much may wait to be made durable; past it pushes are answered `OVERLOADED`.",
+        set: |settings, text| put(&mut settings.max_queue, text),
+        show: |settings| settings.max_queue.to_string(),
+    },
+    Setting {
+        name: "state_shards",
+        value: "N",
+        meaning: "Parts of each view's map of entities, each behind a lock of its own. No value depends on it.",
+        set: |settings, text| {
+            number(&mut settings.state_shards, text, "a number of parts")?;
+            let bound = 1..=65_536;
+            if bound.contains(&settings.state_shards) { Ok(()) } else { Err("write 1 to 65536".to_owned()) }
+        },
+        show: |settings| settings.state_shards.to_string(),
+    },
+    Setting {
+        name: "log_segment",
+        value: "SIZE",
+        meaning: "When a file of the log is this large the next one is begun; the log is cut by whole files.",
+        set: |settings, text| put(&mut settings.log_segment, text),
+        show: |settings| settings.log_segment.to_string(),
+    },
+    Setting {
+        name: "state_segment",
+        value: "SIZE",
+        meaning: "When a file of the stored state is this large the next one is begun.",
+        set: |settings, text| put(&mut settings.state_segment, text),
+        show: |settings| settings.state_segment.to_string(),
+    },
+    Setting {
         name: "history",
         value: "PLACE",
         meaning: "Where history is kept, as Delta tables: a directory, or a URL such as `s3://bucket/history`. Unset: \
@@ -236,6 +268,13 @@ pub const SETTINGS: &[Setting] = &[
         show: |settings| settings.history_rows.to_string(),
     },
     Setting {
+        name: "history_vacuum_age",
+        value: "TIME",
+        meaning: "How long files of history stay that its newest version does not need. A training set that reads for longer fails.",
+        set: |settings, text| put(&mut settings.history_vacuum_age, text),
+        show: |settings| settings.history_vacuum_age.to_string(),
+    },
+    Setting {
         name: "checkpoint_interval",
         value: "TIME",
         meaning: "How often the online state is saved. A longer one means more of the log to replay after a crash.",
@@ -251,6 +290,20 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |settings| settings.serve_log.map(|share| share.to_string()).unwrap_or_default(),
+    },
+    Setting {
+        name: "served_retention_bytes",
+        value: "SIZE",
+        meaning: "How much of the recorded answers is kept; the oldest go first.",
+        set: |settings, text| put(&mut settings.served_retention_bytes, text),
+        show: |settings| settings.served_retention_bytes.to_string(),
+    },
+    Setting {
+        name: "served_retention_age",
+        value: "TIME",
+        meaning: "How long recorded answers are kept.",
+        set: |settings, text| put(&mut settings.served_retention_age, text),
+        show: |settings| settings.served_retention_age.to_string(),
     },
     Setting {
         name: "log_retention_bytes",

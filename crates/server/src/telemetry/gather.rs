@@ -264,6 +264,8 @@ fn server(page: &mut Page, instance: &Instance) {
     page.add("thalweg_checkpoint_duration", "How long checkpoints took.", Some(Unit::Seconds), |samples| {
         samples.histogram(Vec::new(), telemetry.checkpoints.duration.totals());
     });
+    let help = "Recorded answers on disk; looked at every 5 s.";
+    one(page, "thalweg_serving_log", help, Some(Unit::Bytes), instance.served_bytes() as f64);
     let help = "Answers not recorded for the check, as too many came at once.";
     count(page, "thalweg_unrecorded_answers", help, instance.unrecorded_answers());
     let checks = &telemetry.checks;

@@ -1,12 +1,15 @@
-//! A disk in memory that loses what was not synced, fills up, fails an fsync or loses its power
-//! when told to. All its choices come from the seed given to [`FaultyDisk::crash`].
+//! A disk in memory that loses what was not synced, fills up, slows down, fails an fsync or loses
+//! its power when told to. Its choices come from the seed given to [`FaultyDisk::crash`].
 //!
 //! It is as unkind as a disk may be: bytes last with the file's sync alone, names with the sync of
-//! their directory alone, and a crash may keep later sectors while it loses earlier ones.
+//! their directory alone, directories do not wait for each other, and a crash may leave each sector
+//! as any write since the last sync left it.
 
+mod handle;
 mod inode;
 
 use super::{AppendFile, Disk, ReadFile, directory, temporary};
+use handle::{FaultyFile, FaultyReader};
 use inode::{Inode, Random};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +28,9 @@ impl FaultyDisk {
         FaultyDisk::default()
     }
 
-    /// Power loss and restart: unsynced bytes are dropped, kept or torn, and of the unsynced
-    /// creations, renames and removals a prefix stays. Handles opened before are dead.
+    /// Power loss and restart: unsynced bytes are dropped, kept, torn or mixed, and of each
+    /// directory's unsynced creations, renames and removals a prefix stays. Handles opened before are
+    /// dead.
     pub fn crash(&self, seed: u64) {
         let mut random = Random(seed);
         let mut guard = self.state.lock();
@@ -34,10 +38,7 @@ impl FaultyDisk {
         for node in state.names.values() {
             node.lock().dead = true;
         }
-        let kept = random.below(state.pending.len() as u64 + 1) as usize;
-        for change in state.pending.drain(..).take(kept) {
-            change.apply(&mut state.durable_names);
-        }
+        state.keep_some_changes(&mut random);
         let mut survivors = BTreeMap::new();
         for (path, node) in &state.durable_names {
             let mut inode = node.lock();
@@ -47,14 +48,26 @@ impl FaultyDisk {
         }
         state.names = survivors.clone();
         state.durable_names = survivors;
-        state.fail_next_sync = false;
+        state.syncs_left = None;
+        state.syncs_failed = 0;
         state.power = None;
+        state.off = false;
     }
 
     /// The next sync of a file or a directory fails, and that file can never be synced again:
     /// later syncs claim success and do nothing, as page caches do.
     pub fn fail_next_sync(&self) {
-        self.state.lock().fail_next_sync = true;
+        self.fail_sync_after(0);
+    }
+
+    /// So many more syncs succeed; the one after them fails as [`FaultyDisk::fail_next_sync`] says.
+    pub fn fail_sync_after(&self, syncs: u64) {
+        self.state.lock().syncs_left = Some(syncs);
+    }
+
+    /// How many syncs have failed since the last crash.
+    pub fn syncs_failed(&self) -> u64 {
+        self.state.lock().syncs_failed
     }
 
     /// The room for all files together; `None` is endless.
@@ -63,12 +76,30 @@ impl FaultyDisk {
     }
 
     /// After so many more changes every change fails, until [`FaultyDisk::crash`]: a way to stop
-    /// in the middle of an operation.
+    /// in the middle of an operation. Of the write during which it happens any part may be done.
     pub fn power_off_after(&self, changes: u64) {
-        self.state.lock().power = Some(changes);
+        let mut state = self.state.lock();
+        state.power = Some(changes);
+        state.off = false;
     }
 
-    /// Inverts one byte, durably: a decayed sector.
+    /// Whether a change has found the power off.
+    pub fn power_is_off(&self) -> bool {
+        self.state.lock().off
+    }
+
+    /// Counts a change to something that has its power from where the disk has it; false where that
+    /// is off, so that the change must not happen.
+    pub fn spend_change(&self) -> bool {
+        self.state.lock().spend() == Power::On
+    }
+
+    /// `wait` is called by every operation: a way to let time pass while the disk works.
+    pub fn set_latency(&self, wait: Option<Arc<dyn Fn() + Send + Sync>>) {
+        self.state.lock().latency = wait;
+    }
+
+    /// Inverts one byte, durably: a decayed sector. Done again it is mended.
     pub fn damage(&self, path: &Path, offset: u64) {
         let state = self.state.lock();
         let node = state.names.get(path).expect("the file to damage exists");
@@ -79,6 +110,24 @@ impl FaultyDisk {
     pub fn used(&self) -> u64 {
         self.state.lock().used()
     }
+
+    /// All files as they are read now, by their paths.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.state.lock();
+        state.names.iter().map(|(path, node)| (path.clone(), node.lock().data.clone())).collect()
+    }
+
+    /// Puts these files in the place of all there are, durably: a copy that was kept elsewhere.
+    pub fn restore(&self, files: &BTreeMap<PathBuf, Vec<u8>>) {
+        let mut state = self.state.lock();
+        for node in state.names.values() {
+            node.lock().dead = true;
+        }
+        let durable = |bytes: &Vec<u8>| Arc::new(Mutex::new(Inode::durable(bytes.clone())));
+        state.names = files.iter().map(|(path, bytes)| (path.clone(), durable(bytes))).collect();
+        state.durable_names = state.names.clone();
+        state.pending.clear();
+    }
 }
 
 #[derive(Default)]
@@ -88,25 +137,83 @@ struct State {
     /// What a crash leaves of `names` when it applies none of `pending`.
     durable_names: BTreeMap<PathBuf, Node>,
     pending: Vec<NameChange>,
-    fail_next_sync: bool,
+    /// How many more syncs succeed before one fails.
+    syncs_left: Option<u64>,
+    syncs_failed: u64,
     capacity: Option<u64>,
     /// How many more changes succeed.
     power: Option<u64>,
+    /// Whether a change has found no power left.
+    off: bool,
+    latency: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// How much of a write is done when the power fails in it.
+    chance: Random,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Power {
+    On,
+    /// It goes with this change.
+    Failing,
+    Off,
 }
 
 type Node = Arc<Mutex<Inode>>;
 
 impl State {
     /// Counts one change against the power that is left.
-    fn change(&mut self) -> io::Result<()> {
-        match &mut self.power {
-            Some(0) => Err(io::Error::other("the power is off")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
+    fn spend(&mut self) -> Power {
+        self.wait();
+        match self.power {
+            None => Power::On,
+            Some(0) if self.off => Power::Off,
+            Some(0) => {
+                self.off = true;
+                Power::Failing
             }
-            None => Ok(()),
+            Some(left) => {
+                self.power = Some(left - 1);
+                Power::On
+            }
         }
+    }
+
+    /// A change that happens whole or not at all.
+    fn change(&mut self) -> io::Result<()> {
+        if self.spend() == Power::On { Ok(()) } else { Err(power_is_off()) }
+    }
+
+    fn wait(&self) {
+        if let Some(wait) = &self.latency {
+            wait();
+        }
+    }
+
+    /// Of each directory's unsynced changes a prefix becomes durable.
+    fn keep_some_changes(&mut self, random: &mut Random) {
+        let pending = std::mem::take(&mut self.pending);
+        let mut left: BTreeMap<PathBuf, u64> = BTreeMap::new();
+        for change in &pending {
+            *left.entry(change.directory().to_path_buf()).or_default() += 1;
+        }
+        for kept in left.values_mut() {
+            *kept = random.below(*kept + 1);
+        }
+        for change in pending {
+            let kept = left.get_mut(change.directory()).expect("counted above");
+            if *kept > 0 {
+                *kept -= 1;
+                change.apply(&mut self.durable_names);
+            }
+        }
+    }
+
+    /// Whether the sync that is asked for now is to fail.
+    fn sync_fails(&mut self) -> bool {
+        let fails = self.syncs_left == Some(0);
+        self.syncs_left = if fails { None } else { self.syncs_left.map(|left| left - 1) };
+        self.syncs_failed += u64::from(fails);
+        fails
     }
 
     fn node(&self, path: &Path) -> io::Result<Node> {
@@ -137,7 +244,7 @@ impl State {
         if inode.dead {
             return Err(dead());
         }
-        if std::mem::take(&mut self.fail_next_sync) {
+        if self.sync_fails() {
             inode.sync_failed = true;
             return Err(io::Error::other("the sync failed"));
         }
@@ -191,6 +298,7 @@ impl Disk for FaultyDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.state.lock();
+        state.wait();
         if !state.dirs.contains(dir) {
             return Err(not_found());
         }
@@ -214,16 +322,20 @@ impl Disk for FaultyDisk {
                 state.link(path)?
             }
         };
-        Ok(Box::new(FaultyFile { state: Arc::clone(&self.state), node }))
+        Ok(Box::new(FaultyFile::new(&self.state, node)))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
-        let node = self.state.lock().node(path)?;
-        Ok(Box::new(FaultyReader(node)))
+        let state = self.state.lock();
+        state.wait();
+        let node = state.node(path)?;
+        Ok(Box::new(FaultyReader::new(&self.state, node)))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let node = self.state.lock().node(path)?;
+        let state = self.state.lock();
+        state.wait();
+        let node = state.node(path)?;
         let inode = node.lock();
         Ok(inode.data.clone())
     }
@@ -271,7 +383,7 @@ impl Disk for FaultyDisk {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         state.change()?;
-        if std::mem::take(&mut state.fail_next_sync) {
+        if state.sync_fails() {
             return Err(io::Error::other("the sync failed"));
         }
         let (done, open): (Vec<_>, Vec<_>) =
@@ -284,68 +396,14 @@ impl Disk for FaultyDisk {
     }
 }
 
-struct FaultyFile {
-    state: Arc<Mutex<State>>,
-    node: Node,
-}
-
-impl AppendFile for FaultyFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.change()?;
-        let room = match state.capacity {
-            Some(capacity) => capacity.saturating_sub(state.used()),
-            None => u64::MAX,
-        };
-        let mut inode = self.node.lock();
-        if inode.dead {
-            return Err(dead());
-        }
-        if (bytes.len() as u64) <= room {
-            inode.data.extend_from_slice(bytes);
-            return Ok(());
-        }
-        inode.data.extend_from_slice(&bytes[..room as usize]);
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.change()?;
-        state.sync(&self.node)
-    }
-
-    fn len(&self) -> u64 {
-        self.node.lock().data.len() as u64
-    }
-
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.state.lock().change()?;
-        self.node.lock().truncate(len as usize);
-        Ok(())
-    }
-}
-
-struct FaultyReader(Node);
-
-impl ReadFile for FaultyReader {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let inode = self.0.lock();
-        let start = offset as usize;
-        let wanted = inode.data.get(start..start + buf.len());
-        buf.copy_from_slice(wanted.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().data.len() as u64)
-    }
-}
-
 fn not_found() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
 fn dead() -> io::Error {
     io::Error::other("this handle was opened before the crash")
+}
+
+fn power_is_off() -> io::Error {
+    io::Error::other("the power is off")
 }

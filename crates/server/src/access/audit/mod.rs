@@ -16,6 +16,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thalweg_engine::literal::timestamp_text;
+use thalweg_store::{Disk, RealDisk};
 
 pub use read::{AuditPage, AuditQuery, Position};
 
@@ -145,7 +146,7 @@ impl Audit {
     }
 
     fn open(&self, number: u64) -> io::Result<Current> {
-        std::fs::create_dir_all(&self.directory)?;
+        RealDisk.create_dir_all(&self.directory)?;
         let path = self.directory.join(format!("{number:08}{SUFFIX}"));
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let mut size = file.metadata()?.len();

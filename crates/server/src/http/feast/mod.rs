@@ -9,8 +9,8 @@
 
 mod answer;
 mod errors;
-mod form;
-mod frame;
+pub(crate) mod form;
+pub(crate) mod frame;
 mod limits;
 mod push;
 mod read;
