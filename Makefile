@@ -3,6 +3,9 @@
 #   make demo    the whole main job on real data: define, replay, serve, train, check
 #   make doors   every operation at every door, tried with clients that others wrote: a table
 #   make test    format, lints, Rust tests, Python tests
+#   make proof   tries to break every promise, a few minutes a kind; KIND="kill power", SEED=7, BUDGET=60 (seconds a kind)
+#   make proof-long   the same for hours
+#   make plants  whether the kinds of proof find bugs that are planted, of what is committed
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -14,7 +17,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?= .thalweg/demo
 
-.PHONY: help prerequisites venv-test venv-demo develop release test test-rust test-python lint demo doors clean
+.PHONY: help prerequisites venv-test venv-demo develop release test test-rust test-python lint demo doors proof \
+	proof-long proof-builds plants fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -70,6 +74,24 @@ test: lint test-rust test-python
 
 demo: release
 	source $(BIN)/activate && python examples/flights/demo.py --work $(DEMO_DIR)
+
+# What the kinds of proof run, built before their time begins.
+proof-builds: $(VENV)/.test release
+	cargo build --release --locked -p thalweg-simulation $(if $(filter Linux,$(shell uname)),-p thalweg-lossy)
+	$(if $(or $(if $(KIND),,all),$(filter fuzz,$(KIND))),source $(BIN)/activate && scripts/fuzz --build-only)
+
+proof: proof-builds
+	source $(BIN)/activate && python -m proof $(KIND) $(if $(SEED),--seed $(SEED)) $(if $(BUDGET),--seconds $(BUDGET)) \
+		$(PROOF_FLAGS)
+
+proof-long: PROOF_FLAGS = --long
+proof-long: proof
+
+plants: $(VENV)/.test
+	source $(BIN)/activate && python -m proof.plants
+
+fuzz: $(VENV)/.test
+	source $(BIN)/activate && scripts/fuzz --seconds 60
 
 # The clients that are no Python packages come from scripts/door-clients, which says how to get what is missing.
 doors: develop

@@ -26,9 +26,9 @@ pub enum Value {
     Float(f64),
     Decimal(i128),
     Bytes(Box<[u8]>),
-    List(Vec<Value>),
+    List(#[serde(deserialize_with = "crate::nesting::bounded")] Vec<Value>),
     /// Sorted by key.
-    Map(Vec<(Value, Value)>),
+    Map(#[serde(deserialize_with = "crate::nesting::bounded")] Vec<(Value, Value)>),
 }
 
 impl<'a> Cell<'a> {

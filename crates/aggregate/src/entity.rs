@@ -142,6 +142,11 @@ impl EntityState {
         }
     }
 
+    /// Takes note of a row that came too late to be kept: reads that would see it are not answered.
+    pub fn drop_through(&mut self, time: i64) {
+        self.dropped_through = self.dropped_through.max(time);
+    }
+
     fn drop_before(&mut self, plan: &ViewPlan, horizon: i64) {
         let gone = self.groups.iter().take_while(|group| group.last(plan).time < horizon).count();
         if gone > 0 {

@@ -22,6 +22,11 @@ pub struct ExactSum {
 
 /// Bits that a narrow mantissa may use; the rest is room for carries.
 const NARROW_BITS: u32 = 126;
+/// The last bit of the least double, and the only one of the largest power of two.
+const LOWEST_EXPONENT: i32 = -1074;
+const HIGHEST_EXPONENT: i32 = 1023;
+/// Bits that a sum gets from there being many rows.
+const CARRY_BITS: i32 = 64;
 
 impl ExactSum {
     /// Adds a finite double.
@@ -91,6 +96,20 @@ impl ExactSum {
             None => self.add_scaled(other.mantissa, other.exponent),
             Some(wide) => self.add_wide((**wide).clone(), other.exponent),
         }
+    }
+
+    /// Whether this could be a sum of as many rows as there can be: of a power of doubles, or of that of integers of 128
+    /// bits. Arithmetic on what was stored relies on it.
+    pub(crate) fn fits(&self, of_floats: bool, power: i32) -> bool {
+        let exponents = if of_floats { LOWEST_EXPONENT * power..=HIGHEST_EXPONENT * power } else { 0..=0 };
+        let bits = match &self.wide {
+            None => u64::from(magnitude_bits(self.mantissa)),
+            Some(wide) => wide.bits(),
+        };
+        let widest_row = if of_floats { HIGHEST_EXPONENT + 1 } else { 127 };
+        let widest = i64::from(widest_row * power + CARRY_BITS);
+        exponents.contains(&self.exponent)
+            && i64::try_from(bits).is_ok_and(|bits| bits + i64::from(self.exponent) <= widest)
     }
 
     /// The sum, rounded once to the nearest double, ties to even; infinite past the range of doubles.

@@ -226,6 +226,17 @@ impl<'a> RowRef<'a> {
         }
     }
 
+    /// Whether all text that the row refers to is in the heap. Asked of rows that were stored.
+    pub(crate) fn has_its_text(&self) -> bool {
+        let flags = self.layout.flags_at();
+        self.layout.kinds.iter().zip(&self.layout.offsets).enumerate().all(|(slot, (kind, at))| {
+            let null = self.words[flags + slot / 64] >> (slot % 64) & 1 == 1;
+            let word = self.words[*at];
+            // Two numbers of 32 bits: their sum does not overflow.
+            *kind != SlotKind::Bytes || null || (word >> 32) + (word & 0xffff_ffff) <= self.heap.len() as u64
+        })
+    }
+
     #[inline]
     pub fn passes(&self, filter: usize) -> bool {
         let bit = self.layout.kinds.len() + filter;

@@ -14,6 +14,7 @@ mod entity;
 mod exact;
 mod feature_plan;
 mod layout;
+mod nesting;
 mod reduce;
 mod slide;
 mod view_plan;

@@ -35,7 +35,7 @@ pub fn floor(t: i64, unit: Duration, zone: Tz) -> i64 {
         return t.saturating_sub(t.rem_euclid(size));
     }
     // Near the ends of the calendar there is no local time.
-    let utc = if t.abs() < LOCAL_TIMES { DateTime::<Utc>::from_timestamp_micros(t) } else { None };
+    let utc = if t.unsigned_abs() < LOCAL_TIMES { DateTime::<Utc>::from_timestamp_micros(t) } else { None };
     let Some(local) = utc.map(|at| at.with_timezone(&zone)) else {
         return t.saturating_sub(t.rem_euclid(size));
     };
@@ -56,7 +56,7 @@ fn before(at: i64, unit: Duration, zone: Tz) -> i64 {
 }
 
 /// Within so many microseconds of the epoch every time has a local one.
-const LOCAL_TIMES: i64 = 8_000_000_000_000_000_000;
+const LOCAL_TIMES: u64 = 8_000_000_000_000_000_000;
 /// Days from the first day of the common era to the epoch.
 const EPOCH_DAY: i64 = 719_163;
 

@@ -13,6 +13,8 @@ mod expiry;
 mod moments;
 #[path = "aggregate/sketches.rs"]
 mod sketches;
+#[path = "aggregate/stored.rs"]
+mod stored;
 #[path = "aggregate/support.rs"]
 mod support;
 #[path = "aggregate/windows.rs"]

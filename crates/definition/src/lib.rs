@@ -11,6 +11,7 @@ mod aggregation;
 mod direct;
 mod duration;
 mod error;
+mod literal;
 mod model;
 mod plan;
 mod types;
@@ -21,13 +22,12 @@ pub use aggregation::{Aggregation, DEFAULT_LG_K, DEFAULT_RELATIVE_ERROR, LG_K, M
 pub use direct::{DirectFeature, Fetch, MAX_PREVIOUS, Primitive, Scalar};
 pub use duration::{DAY, Duration, HOUR, MINUTE, SECOND};
 pub use error::{DefinitionError, Problem};
+pub use literal::{Literal, parse_literal, parse_literal_ok, parse_timestamp};
 pub use model::{
     About, AsOf, Column, DEFAULT_NAMESPACE, Dedup, Derived, Entity, Feature, FeatureService, FeatureView, Manifest,
     OnDemandFeature, Source, SourceKind, SourceStep, StepKind, TrainingSet,
 };
 pub use plan::{Change, ChangeKind, Consequence, Plan, plan, view_state_key};
 pub use types::{DataType, MAX_VECTOR};
-pub use validate::{
-    CheckedFeature, CheckedManifest, CheckedOnDemand, CheckedView, ExpressionTypes, parse_literal_ok, validate,
-};
+pub use validate::{CheckedFeature, CheckedManifest, CheckedOnDemand, CheckedView, ExpressionTypes, validate};
 pub use window::Window;

@@ -1,5 +1,6 @@
 //! The types a column or a feature can have, and their written form (`list<decimal(10,2)>`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -28,6 +29,8 @@ pub enum DataType {
 
 /// Most elements a vector may have.
 pub const MAX_VECTOR: u32 = 65_536;
+/// Most characters of a text that a message repeats.
+const SHOWN: usize = 60;
 
 impl DataType {
     pub fn is_integer(&self) -> bool {
@@ -78,44 +81,62 @@ impl FromStr for DataType {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let inner = |prefix: &str, close: char| {
-            text.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(close)).map(str::trim)
-        };
-        let plain = match text {
-            "bool" => Some(Self::Bool),
-            "int32" => Some(Self::Int32),
-            "int64" => Some(Self::Int64),
-            "float32" => Some(Self::Float32),
-            "float64" => Some(Self::Float64),
-            "string" => Some(Self::String),
-            "bytes" => Some(Self::Bytes),
-            "date" => Some(Self::Date),
-            "timestamp" => Some(Self::Timestamp),
-            _ => None,
-        };
-        if let Some(plain) = plain {
-            return Ok(plain);
+        let Some(item) = arguments(text, "list<", '>') else { return not_in_a_list(text) };
+        // What is in the brackets is never read as a list itself: there may be as many as a text can hold.
+        if item.starts_with("list<") {
+            return Err(no_nesting(text));
         }
-        if let Some(arguments) = inner("decimal(", ')') {
-            return decimal(arguments)
-                .ok_or_else(|| format!("`{text}`: decimal(P,S) takes 1 <= P <= 38 and 0 <= S <= P"));
+        match not_in_a_list(item)? {
+            Self::Vector(_) => Err(no_nesting(text)),
+            item => Ok(Self::List(Box::new(item))),
         }
-        if let Some(item) = inner("list<", '>') {
-            return match item.parse()? {
-                Self::List(_) | Self::Map(..) | Self::Vector(_) => {
-                    Err(format!("`{text}`: a list holds plain values, not lists, maps or vectors"))
-                }
-                item => Ok(Self::List(Box::new(item))),
-            };
-        }
-        if let Some(arguments) = inner("vector<", '>') {
-            return vector(arguments)
-                .ok_or_else(|| format!("`{text}`: vector<float32,N> takes 1 <= N <= {MAX_VECTOR}"));
-        }
-        Err(format!(
-            "`{text}` is not a type: use bool, int32, int64, float32, float64, decimal(P,S), string, bytes, \
-             date, timestamp, list<T> or vector<float32,N>"
-        ))
+    }
+}
+
+/// Every type but a list.
+fn not_in_a_list(text: &str) -> Result<DataType, String> {
+    let plain = match text {
+        "bool" => Some(DataType::Bool),
+        "int32" => Some(DataType::Int32),
+        "int64" => Some(DataType::Int64),
+        "float32" => Some(DataType::Float32),
+        "float64" => Some(DataType::Float64),
+        "string" => Some(DataType::String),
+        "bytes" => Some(DataType::Bytes),
+        "date" => Some(DataType::Date),
+        "timestamp" => Some(DataType::Timestamp),
+        _ => None,
+    };
+    if let Some(plain) = plain {
+        return Ok(plain);
+    }
+    let shown = shown(text);
+    if let Some(arguments) = arguments(text, "decimal(", ')') {
+        return decimal(arguments).ok_or_else(|| format!("`{shown}`: decimal(P,S) takes 1 <= P <= 38 and 0 <= S <= P"));
+    }
+    if let Some(arguments) = arguments(text, "vector<", '>') {
+        return vector(arguments).ok_or_else(|| format!("`{shown}`: vector<float32,N> takes 1 <= N <= {MAX_VECTOR}"));
+    }
+    Err(format!(
+        "`{shown}` is not a type: use bool, int32, int64, float32, float64, decimal(P,S), string, bytes, \
+         date, timestamp, list<T> or vector<float32,N>"
+    ))
+}
+
+fn no_nesting(text: &str) -> String {
+    format!("`{}`: a list holds plain values, not lists, maps or vectors", shown(text))
+}
+
+/// What stands between a prefix and the closing bracket at the end.
+fn arguments<'t>(text: &'t str, prefix: &str, close: char) -> Option<&'t str> {
+    text.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(close)).map(str::trim)
+}
+
+/// A text as a message shows it.
+fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -19,8 +19,6 @@ use crate::model::{Manifest, Source, SourceStep};
 use crate::types::DataType;
 use std::collections::BTreeMap;
 
-pub use literals::parse_literal_ok;
-
 /// What the definitions need to know of SQL. Whoever evaluates expressions implements it.
 pub trait ExpressionTypes {
     /// The type of a row expression over `columns`, whose names may be dotted (`view.output`, `request.x`).

@@ -238,6 +238,22 @@ fn types_and_durations_read_as_they_are_written() {
     }
 }
 
+/// The parser of types went down one level for each `list<`, so that a manifest of 120 KB overflowed the stack and ended
+/// the process.
+#[test]
+fn a_type_of_lists_in_lists_is_refused_however_deep_it_is() {
+    let rule = "a list holds plain values, not lists, maps or vectors";
+    for depth in [2, 3, 20_000] {
+        let text = format!("{}int64{}", "list<".repeat(depth), ">".repeat(depth));
+        let reason = text.parse::<DataType>().expect_err("lists hold plain values");
+        assert!(reason.contains(rule), "{depth}: {reason}");
+        assert!(reason.len() < 200, "{depth}: a reason of {} bytes", reason.len());
+    }
+    assert!("list<vector<float32,2>>".parse::<DataType>().expect_err("a vector in a list").contains(rule));
+    assert!("list<map<string,int64>>".parse::<DataType>().expect_err("a map in a list").contains("is not a type"));
+    assert_eq!("list< int64 >".parse::<DataType>().expect("spaces do not matter").to_string(), "list<int64>");
+}
+
 #[test]
 fn literals_are_values_of_their_type() {
     let cases = [
@@ -248,6 +264,7 @@ fn literals_are_values_of_their_type() {
         ("decimal(4,2)", "-12.34", true),
         ("decimal(4,2)", "123.4", false),
         ("decimal(4,2)", "1.234", false),
+        ("decimal(4,2)", "0001.2", true),
         ("bool", "true", true),
         ("bool", "1", false),
         ("date", "2024-02-29", true),
@@ -262,6 +279,8 @@ fn literals_are_values_of_their_type() {
     for (data_type, literal, expected) in cases {
         assert_eq!(parse_literal_ok(&data_type.parse().unwrap(), literal), expected, "{data_type} {literal}");
     }
+    // Validation took a decimal of any number of zeros in front, which nobody could read later.
+    assert!(!parse_literal_ok(&DataType::Decimal(10, 2), &format!("{}1", "0".repeat(80))));
 }
 
 #[test]
@@ -388,6 +407,38 @@ fn on_demand_features_come_after_what_they_need() {
     let checked = checked(manifest);
     assert_eq!(checked.on_demand_order, [1, 0]);
     assert_eq!(checked.on_demand[0].references, ["ratio"]);
+}
+
+/// On-demand features are followed down their chains; one of many thousands overflowed the stack.
+#[test]
+fn a_chain_of_on_demand_features_has_an_end() {
+    let chain = |many: usize, name: fn(usize, usize) -> String| {
+        let mut manifest = base();
+        for at in 0..many {
+            let expression = if at == 0 { "request.x".to_owned() } else { name(at - 1, many) };
+            manifest.on_demand.push(on_demand(&name(at, many), &expression, DataType::Float64));
+        }
+        manifest
+    };
+    // Walked from either end.
+    let names: [fn(usize, usize) -> String; 2] = [|at, _| format!("f{at:06}"), |at, many| format!("f{:06}", many - at)];
+    for name in names {
+        for reversed in [false, true] {
+            let in_order = |many: usize| {
+                let mut manifest = chain(many, name);
+                if reversed {
+                    manifest.on_demand.reverse();
+                }
+                manifest
+            };
+            checked(in_order(64));
+            for many in [65, 2_000] {
+                let problems = refused(in_order(many));
+                let rule = "a chain of more than 64 on-demand features";
+                assert!(problems.iter().any(|problem| problem.rule.contains(rule)), "{many}: {problems:#?}");
+            }
+        }
+    }
 }
 
 #[test]

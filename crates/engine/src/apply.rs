@@ -131,7 +131,8 @@ impl Engine {
             let (at, arrival) = stamp(row);
             if at.time < oldest {
                 expired += 1;
-                view.state.forget(at.time);
+                reduced.key(index, &mut key);
+                view.state.refuse(&self.store, &view.plan, &key, at.time)?;
                 continue;
             }
             reduced.key(index, &mut key);

@@ -9,9 +9,9 @@
 
 use crate::decode::Reject;
 use crate::error::EngineError;
+use crate::ipc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
-use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -74,6 +74,12 @@ impl Ack {
         }
     }
 
+    /// Bytes that the listed errors take, about.
+    pub(crate) fn listed_bytes(&self) -> usize {
+        let texts = |error: &RowError| error.reason.len() + error.column.as_ref().map_or(0, String::len);
+        self.errors.iter().map(|error| size_of::<RowError>() + texts(error)).sum()
+    }
+
     /// Adds another push of the same source.
     pub(crate) fn add(&mut self, other: Self) {
         self.read += other.read;
@@ -117,13 +123,21 @@ impl LoggedBatch {
         let mut out = Vec::new();
         out.extend((header.len() as u32).to_le_bytes());
         out.extend(header);
-        let rows = ipc(&self.rows);
+        let rows = to_ipc(&self.rows);
         out.extend((rows.len() as u32).to_le_bytes());
         out.extend(rows);
         if let Some(before) = &self.before {
-            out.extend(ipc(before));
+            out.extend(to_ipc(before));
         }
         out
+    }
+
+    /// What it takes in memory, about.
+    pub(crate) fn memory(&self) -> usize {
+        let set_aside: usize =
+            self.header.quarantined.iter().map(|reject| reject.raw.len() + reject.reason.len()).sum();
+        let batches = std::iter::once(&self.rows).chain(&self.before);
+        batches.map(RecordBatch::get_array_memory_size).sum::<usize>() + set_aside
     }
 
     /// The newest arrival time that the engine gave to its rows; the least time there is where it gave none.
@@ -132,7 +146,7 @@ impl LoggedBatch {
             return i64::MIN;
         }
         let column = self.rows.column_by_name(ARRIVAL);
-        let arrivals = column.map(|column| column.as_primitive::<TimestampMicrosecondType>());
+        let arrivals = column.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
         arrivals.and_then(arrow::compute::max).unwrap_or(i64::MIN)
     }
 
@@ -155,7 +169,7 @@ fn damaged(error: impl std::fmt::Display) -> EngineError {
     EngineError::Storage(format!("a log record does not decode: {error}"))
 }
 
-fn ipc(batch: &RecordBatch) -> Vec<u8> {
+fn to_ipc(batch: &RecordBatch) -> Vec<u8> {
     const WHY: &str = "a batch of plain columns has an IPC form, and memory takes it";
     let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).expect(WHY);
     writer.write(batch).expect(WHY);
@@ -163,10 +177,12 @@ fn ipc(batch: &RecordBatch) -> Vec<u8> {
 }
 
 fn from_ipc(bytes: &[u8]) -> Result<RecordBatch, EngineError> {
-    let mut reader = StreamReader::try_new(bytes, None).map_err(damaged)?;
-    match reader.next() {
-        Some(batch) => batch.map_err(damaged),
-        None => Ok(RecordBatch::new_empty(reader.schema())),
+    // They are written as they are, so decompressed they have no more bytes than before.
+    let (schema, mut batches) = ipc::batches(bytes, bytes.len() as u64).map_err(damaged)?;
+    match (batches.pop(), batches.len()) {
+        (None, _) => Ok(RecordBatch::new_empty(schema)),
+        (Some(batch), 0) => Ok(batch),
+        (Some(_), more) => Err(damaged(format!("it has {more} batches more than the one of a push"))),
     }
 }
 

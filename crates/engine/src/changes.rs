@@ -1,7 +1,8 @@
 //! The current rows of a change source, by primary key: what an update or a delete takes back.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use thalweg_aggregate::Value;
 
 /// A row as it now is.
@@ -17,7 +18,7 @@ pub struct CurrentRow {
 pub struct ChangeIndex {
     rows: HashMap<Box<[u8]>, CurrentRow>,
     /// Keys touched since the last checkpoint.
-    fresh: HashSet<Box<[u8]>>,
+    fresh: BTreeSet<Box<[u8]>>,
 }
 
 /// A key and its row, or none where there is none (any more).

@@ -213,7 +213,13 @@ impl Engine {
 
     /// Removes what is past retention, and keeps memory inside its budget.
     pub fn tidy(&self) -> Result<(), EngineError> {
-        let Some(runtime) = self.runtime.read().clone() else { return Ok(()) };
+        let runtime = {
+            // Read under the lock, so that nothing is forgotten of a source that was declared meanwhile.
+            let mut sequencer = self.sequencer.lock();
+            let Some(runtime) = self.runtime.read().clone() else { return Ok(()) };
+            sequencer.sweep(&runtime);
+            runtime
+        };
         let now = self.timeline.settled();
         for view in runtime.views.values() {
             view.state.expire(&self.store, &view.plan, now)?;

@@ -3,10 +3,12 @@
 
 use crate::apply::Newest;
 use crate::batch::{Ack, BATCH_RECORD, LoggedBatch};
-use crate::engine::{Committer, Engine, Remembered, Sequencer};
+use crate::engine::{Committer, Engine, Idempotency, Remembered, Sequencer};
 use crate::error::EngineError;
 use crate::ingest::Traces;
-use crate::limits::{MAX_IDEMPOTENCY_KEYS, MAX_UNLISTED_BYTES, QUARANTINED_ROW_BYTES, RETRY_AFTER_MS};
+use crate::limits::{
+    MAX_IDEMPOTENCY_KEYS, MAX_REMEMBERED_ERROR_BYTES, MAX_UNLISTED_BYTES, QUARANTINED_ROW_BYTES, RETRY_AFTER_MS,
+};
 use crate::pipeline::Pipeline;
 use crate::trace;
 use parking_lot::{Condvar, Mutex};
@@ -19,6 +21,8 @@ use tracing::Span;
 /// A push on its way to the log.
 pub(crate) struct Pending {
     pub batch: LoggedBatch,
+    /// What it counts for in the bound of the queue.
+    pub bytes: usize,
     pub traces: Traces,
     pub ticket: Ticket,
     /// Where the push was made; what the commit does for it is shown as part of that.
@@ -127,8 +131,8 @@ impl Engine {
     pub fn commit_pending(&self) -> usize {
         let mut committer = self.committer.lock();
         let group: Vec<Pending> = {
+            // They still count: until they are durable they are in memory, as much as what comes meanwhile.
             let mut sequencer = self.sequencer.lock();
-            sequencer.queue_bytes = 0;
             sequencer.queue.drain(..).collect()
         };
         if group.is_empty() {
@@ -163,6 +167,8 @@ impl Engine {
     fn make_durable(&self, committer: &mut Committer, durable: Vec<(u64, Pending)>, logging: Vec<Span>) {
         let synced = committer.log.sync();
         drop(logging);
+        // Before anybody is told, so that whoever pushes on at once finds the room that there is.
+        self.sequencer.lock().leave_queue(durable.iter().map(|(_, pending)| pending));
         if let Err(error) = synced {
             self.failed.store(true, Ordering::Release);
             let failure = EngineError::from(error);
@@ -252,11 +258,11 @@ impl Engine {
     fn refuse(&self, committer: &Committer, refused: Vec<Pending>, error: &StoreError) {
         let mut sequencer = self.sequencer.lock();
         let later: Vec<Pending> = sequencer.queue.drain(..).collect();
-        sequencer.queue_bytes = 0;
         if matches!(error, StoreError::Poisoned) {
             self.failed.store(true, Ordering::Release);
         }
         let all: Vec<Pending> = refused.into_iter().chain(later).collect();
+        sequencer.leave_queue(all.iter());
         // Newest first, so that each step finds the memory as it left it. Only the oldest is to blame.
         for (place, pending) in all.into_iter().enumerate().rev() {
             sequencer.undo(pending.traces);
@@ -287,6 +293,11 @@ pub(crate) fn end_of(first: u64, batch: &LoggedBatch) -> u64 {
 }
 
 impl Sequencer {
+    /// Pushes do not count in the bound of the queue any more.
+    fn leave_queue<'a>(&mut self, gone: impl Iterator<Item = &'a Pending>) {
+        self.queue_bytes -= gone.map(|pending| pending.bytes).sum::<usize>();
+    }
+
     fn undo(&mut self, traces: Traces) {
         if let Some(memory) = self.sources.get_mut(&traces.source) {
             for seen in traces.seen {
@@ -307,13 +318,69 @@ impl Sequencer {
         if fresh {
             idempotency.fresh.push(key.clone());
         }
-        if !matches!(idempotency.known.insert(key.clone(), Remembered::Done(ack)), Some(Remembered::Done(_))) {
-            idempotency.order.push_back(key);
+        let listed = ack.listed_bytes();
+        if matches!(idempotency.known.insert(key.clone(), Remembered::Done(ack)), Some(Remembered::Done(_))) {
+            return;
         }
+        if listed > 0 {
+            idempotency.listing.push_back((key.clone(), listed));
+            idempotency.listed_bytes += listed;
+        }
+        idempotency.order.push_back(key);
         while idempotency.order.len() > MAX_IDEMPOTENCY_KEYS {
             if let Some(oldest) = idempotency.order.pop_front() {
                 idempotency.known.remove(&oldest);
             }
         }
+        idempotency.shorten(MAX_REMEMBERED_ERROR_BYTES);
+    }
+}
+
+impl Idempotency {
+    /// Forgets the errors that the oldest acknowledgements list, until all of them take at most so many bytes.
+    fn shorten(&mut self, most: usize) {
+        while self.listed_bytes > most
+            && let Some((key, bytes)) = self.listing.pop_front()
+        {
+            self.listed_bytes -= bytes;
+            if let Some(Remembered::Done(ack)) = self.known.get_mut(&key) {
+                ack.errors = Vec::new();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::RowError;
+    use std::collections::{BTreeMap, VecDeque};
+
+    /// Each of a million remembered pushes kept up to a hundred errors, of any length, which is gigabytes.
+    #[test]
+    fn the_errors_of_remembered_pushes_are_bounded() {
+        let mut sequencer = Sequencer {
+            next_sequence: 1,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            sources: BTreeMap::new(),
+            idempotency: Idempotency::default(),
+        };
+        let failing = || {
+            let error = RowError { row: 3, column: None, reason: "x".repeat(MAX_REMEMBERED_ERROR_BYTES / 8) };
+            Ack { read: 7, quarantined: 1, errors: vec![error], ..Ack::nothing("orders", 1) }
+        };
+        for push in 0..10 {
+            sequencer.remember(format!("orders\0{push}"), failing(), false);
+        }
+        let told: Vec<Ack> = (0..10)
+            .map(|push| sequencer.repeated(&format!("orders\0{push}")).expect("it is remembered").wait())
+            .map(|ack| ack.expect("it was acknowledged"))
+            .collect();
+        assert!(told.iter().all(|ack| ack.repeated && (ack.read, ack.quarantined) == (7, 1)), "the counts stay");
+        let listing: Vec<usize> = told.iter().map(|ack| ack.errors.len()).collect();
+        assert_eq!(listing, [0, 0, 0, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(sequencer.idempotency.listing.len(), 7);
+        assert!(sequencer.idempotency.listed_bytes <= MAX_REMEMBERED_ERROR_BYTES);
     }
 }

@@ -2,16 +2,21 @@
 //! the others go on.
 
 use crate::error::EngineError;
+use crate::json;
 use crate::limits::{MAX_BATCH_ROWS, MAX_RAW_ROW_BYTES};
 use crate::literal::from_json;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::compute::{CastOptions, cast, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType as ArrowType, Float64Type, Schema, SchemaRef};
+use arrow::util::display::array_value_to_string;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
-use thalweg_aggregate::{Value, array_from_values, arrow_type};
+use thalweg_aggregate::{Value, array_from_values, arrow_type, data_type_of};
 use thalweg_definition::{DataType, Source, SourceKind};
 
 /// Rows as a client sends them.
@@ -45,7 +50,13 @@ pub struct Decoded {
 
 enum Raw {
     Json(Vec<Vec<u8>>),
-    Arrow(RecordBatch),
+    Arrow(Foreign),
+}
+
+/// Rows as they came in Arrow, and the columns that the source has.
+struct Foreign {
+    rows: RecordBatch,
+    columns: Vec<(String, DataType)>,
 }
 
 /// Why a row is refused, and the column that is to blame where it is one.
@@ -54,12 +65,10 @@ pub(crate) type Refusal = (Option<String>, String);
 impl Decoded {
     /// The bytes of a row as they came: JSON as sent, Arrow rendered as JSON.
     pub fn raw(&self, position: u32) -> Vec<u8> {
-        let mut raw = match &self.raw {
-            Raw::Json(rows) => rows[position as usize].clone(),
-            Raw::Arrow(batch) => render(&batch.slice(position as usize, 1)),
-        };
-        raw.truncate(MAX_RAW_ROW_BYTES);
-        raw
+        match &self.raw {
+            Raw::Json(rows) => kept(rows[position as usize].clone()),
+            Raw::Arrow(foreign) => foreign.render(position as usize),
+        }
     }
 }
 
@@ -69,7 +78,9 @@ pub fn decode(source: &Source, schema: &SchemaRef, input: Input<'_>) -> Result<D
         Input::Json(bytes) => decode_rows(source, schema, json_rows(bytes)?),
         Input::Lines(bytes) => {
             let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-            decode_rows(source, schema, lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
+            let lines = lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec);
+            // One more than there may be is enough to know.
+            decode_rows(source, schema, lines.take(MAX_BATCH_ROWS + 1).collect())
         }
         Input::Arrow(batches) => decode_arrow(source, schema, &batches),
     }
@@ -80,19 +91,60 @@ fn json_rows(bytes: &[u8]) -> Result<Vec<Vec<u8>>, EngineError> {
     if bytes.first() == Some(&b'{') {
         return Ok(vec![bytes.to_vec()]);
     }
-    let rows: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| {
-        EngineError::Invalid(format!("the body is not a JSON array of objects: {error}; nothing was taken"))
-    })?;
-    Ok(rows.into_iter().map(|row| row.get().as_bytes().to_vec()).collect())
+    match serde_json::from_slice(bytes) {
+        Ok(RowsOfArray(rows)) => Ok(rows),
+        Err(error) if error.to_string().starts_with(TOO_MANY_ROWS) => Err(too_many_rows()),
+        Err(error) => {
+            Err(EngineError::Invalid(format!("the body is not a JSON array of objects: {error}; nothing was taken")))
+        }
+    }
+}
+
+/// The items of a JSON array, of which no more are taken into memory than a push may have.
+struct RowsOfArray(Vec<Vec<u8>>);
+
+/// By which the one error of [`RowsOfArray`] that is not about JSON is known.
+const TOO_MANY_ROWS: &str = "more rows than a push may have";
+
+impl<'de> Deserialize<'de> for RowsOfArray {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+
+        impl<'de> Visitor<'de> for Items {
+            type Value = RowsOfArray;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RowsOfArray, A::Error> {
+                let mut rows = Vec::new();
+                while let Some(row) = items.next_element::<&RawValue>()? {
+                    if rows.len() == MAX_BATCH_ROWS {
+                        return Err(A::Error::custom(TOO_MANY_ROWS));
+                    }
+                    rows.push(row.get().as_bytes().to_vec());
+                }
+                Ok(RowsOfArray(rows))
+            }
+        }
+
+        deserializer.deserialize_seq(Items)
+    }
 }
 
 fn bounded(rows: usize) -> Result<u32, EngineError> {
-    if rows > MAX_BATCH_ROWS {
-        return Err(EngineError::Invalid(format!(
-            "a push of {rows} rows is more than {MAX_BATCH_ROWS}: send it in parts"
-        )));
-    }
-    Ok(rows as u32)
+    if rows > MAX_BATCH_ROWS { Err(too_many_rows()) } else { Ok(rows as u32) }
+}
+
+fn too_many_rows() -> EngineError {
+    EngineError::Invalid(format!("a push has at most {MAX_BATCH_ROWS} rows, and this one has more: send it in parts"))
+}
+
+/// As much of a row as is kept in quarantine.
+fn kept(mut raw: Vec<u8>) -> Vec<u8> {
+    raw.truncate(MAX_RAW_ROW_BYTES);
+    raw
 }
 
 fn decode_rows(source: &Source, schema: &SchemaRef, rows: Vec<Vec<u8>>) -> Result<Decoded, EngineError> {
@@ -177,6 +229,8 @@ fn decode_arrow(source: &Source, schema: &SchemaRef, batches: &[RecordBatch]) ->
         [first, ..] => concat_batches(&first.schema(), batches).map_err(|error| invalid(error.to_string()))?,
     };
     let read = bounded(whole.num_rows())?;
+    let columns = source.columns.iter().map(|column| (column.name.clone(), column.data_type.clone()));
+    let raw = Foreign { columns: columns.collect(), rows: whole.clone() };
     let (mut columns, mut bad): (Vec<ArrayRef>, Vec<Option<(String, String)>>) =
         (Vec::new(), vec![None; read as usize]);
     for column in &source.columns {
@@ -206,14 +260,9 @@ fn decode_arrow(source: &Source, schema: &SchemaRef, batches: &[RecordBatch]) ->
         .into_iter()
         .enumerate()
         .filter_map(|(row, bad)| bad.map(|(column, reason)| (row, column, reason)))
-        .map(|(row, column, reason)| Reject {
-            row: row as u32,
-            column: Some(column),
-            reason,
-            raw: render(&whole.slice(row, 1)),
-        })
+        .map(|(row, column, reason)| Reject { row: row as u32, column: Some(column), reason, raw: raw.render(row) })
         .collect();
-    Ok(Decoded { read, batch, positions, rejects, raw: Raw::Arrow(whole) })
+    Ok(Decoded { read, batch, positions, rejects, raw: Raw::Arrow(raw) })
 }
 
 /// Casts a column; rows whose value does not fit are reported and become null.
@@ -250,12 +299,48 @@ fn floats(array: &ArrayRef) -> Result<Float64Array, String> {
     Ok(floats.as_primitive::<Float64Type>().clone())
 }
 
-/// A row as one JSON object.
-fn render(row: &RecordBatch) -> Vec<u8> {
-    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-    match writer.write(row).and_then(|()| writer.finish()) {
-        Ok(()) => writer.into_inner().trim_ascii().to_vec(),
-        Err(error) => format!("(not shown: {error})").into_bytes(),
+impl Foreign {
+    /// A row as one JSON object, from which [`decode_row`] makes the row that was pushed.
+    fn render(&self, row: usize) -> Vec<u8> {
+        let mut out = String::from("{");
+        let mut seen = HashSet::new();
+        for (field, column) in self.rows.schema_ref().fields().iter().zip(self.rows.columns()) {
+            // Of columns of one name the first is read.
+            if !seen.insert(field.name()) {
+                continue;
+            }
+            json::separate(&mut out, seen.len() - 1);
+            json::write_text(&mut out, field.name());
+            out.push(':');
+            let own = self.columns.iter().find(|(name, _)| name == field.name());
+            render_cell(&mut out, &column.slice(row, 1), own.map(|(_, data_type)| data_type));
+        }
+        out.push('}');
+        kept(out.into_bytes())
+    }
+}
+
+/// The one value of a column: as the source's type, where it fits that, and else as what it is.
+fn render_cell(out: &mut String, value: &ArrayRef, wanted: Option<&DataType>) {
+    if value.logical_nulls().is_some_and(|nulls| nulls.is_null(0)) {
+        return out.push_str("null");
+    }
+    if let Some(data_type) = wanted {
+        let mut fits = true;
+        if let Ok(own) = cast_column(value, data_type, |_, _| fits = false)
+            && fits
+        {
+            return json::write_value(out, &own, 0, data_type);
+        }
+    }
+    let own = data_type_of(value.data_type());
+    let own = own.and_then(|data_type| Some((cast(value, &arrow_type(&data_type)).ok()?, data_type)));
+    match own {
+        Some((own, data_type)) if own.is_valid(0) => json::write_value(out, &own, 0, &data_type),
+        _ => match array_value_to_string(value, 0) {
+            Ok(text) => json::write_text(out, &text),
+            Err(error) => json::write_text(out, &format!("(not shown: {error})")),
+        },
     }
 }
 

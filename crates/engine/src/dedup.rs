@@ -4,6 +4,9 @@
 //! remembered as 128-bit fingerprints (xxh3, fixed seed), so that two keys taken for one is not to be expected
 //! before 10^18 of them.
 
+use crate::engine::Sequencer;
+use crate::limits::LATE_DUPLICATES_MICROS;
+use crate::runtime::Runtime;
 use hashbrown::HashMap;
 use thalweg_aggregate::{ColumnReader, encode_key};
 use thalweg_definition::{DataType, Dedup};
@@ -83,6 +86,25 @@ impl DedupIndex {
             times.retain(|time| *time >= before);
             !times.is_empty()
         });
+    }
+}
+
+/// For how long behind the newest event time accepted rows are known.
+pub fn horizon(dedup: &Dedup) -> i64 {
+    let within = dedup.within.micros();
+    within.saturating_add(within.max(LATE_DUPLICATES_MICROS))
+}
+
+impl Sequencer {
+    /// Forgets accepted rows that lie behind the horizon of their source, and all those of sources that are gone or do
+    /// not deduplicate any more: no later row would sweep them.
+    pub(crate) fn sweep(&mut self, runtime: &Runtime) {
+        for (name, memory) in &mut self.sources {
+            match runtime.sources.get(name).and_then(|source| source.definition.dedup.as_ref()) {
+                Some(dedup) => memory.dedup.sweep(horizon(dedup)),
+                None => memory.dedup = DedupIndex::default(),
+            }
+        }
     }
 }
 

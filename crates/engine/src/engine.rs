@@ -12,7 +12,7 @@ use crate::pipeline::Pipeline;
 use crate::runtime::Runtime;
 use crate::timeline::{Clock, ClockMode, Timeline};
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -82,8 +82,9 @@ pub struct Engine {
 pub(crate) struct Sequencer {
     pub next_sequence: u64,
     pub queue: VecDeque<Pending>,
+    /// Of what is in the queue, and of what is on its way from there to the disk.
     pub queue_bytes: usize,
-    pub sources: HashMap<String, SourceMemory>,
+    pub sources: BTreeMap<String, SourceMemory>,
     pub idempotency: Idempotency,
 }
 
@@ -110,6 +111,9 @@ pub(crate) struct Idempotency {
     pub known: HashMap<String, Remembered>,
     pub order: VecDeque<String>,
     pub fresh: Vec<String>,
+    /// Those whose acknowledgements list errors, and the bytes of these.
+    pub listing: VecDeque<(String, usize)>,
+    pub listed_bytes: usize,
 }
 
 pub(crate) enum Remembered {

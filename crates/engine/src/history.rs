@@ -164,9 +164,12 @@ pub fn fill_view<T: HistoryTables>(
             columns.push(definition.timestamp.clone());
         }
         columns.extend([ARRIVAL.to_owned(), SEQUENCE.to_owned()]);
-        let retained = view.plan.retention.map(|retention| engine.now().saturating_sub(retention));
+        // No read asks for an earlier time; the clock may be further on.
+        let settled = engine.timeline.settled();
+        let retained = view.plan.retention.map(|retention| settled.saturating_sub(retention));
         if let Some(retained) = retained {
-            view.state.forget(retained.saturating_sub(1));
+            // Entities that live rows have made already lack those before as well.
+            engine.lacks(view, retained.saturating_sub(1))?;
         }
         tables.read(definition, columns, retained, until, &mut |batch| {
             let (arrivals, sequences) = stamps(&batch)?;

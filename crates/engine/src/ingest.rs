@@ -5,12 +5,10 @@ use crate::change_rows::{ChangeReader, changes};
 use crate::changes::Undo;
 use crate::commit::{Pending, Ticket, behind_refused};
 use crate::decode::{Decoded, Input, decode};
-use crate::dedup::{KeyFingerprint, Seen};
+use crate::dedup::{KeyFingerprint, Seen, horizon};
 use crate::engine::{Engine, Remembered, Sequencer, SourceMemory};
 use crate::error::EngineError;
-use crate::limits::{
-    LATE_DUPLICATES_MICROS, MAX_IDEMPOTENCY_KEY_BYTES, MAX_LISTED_ERRORS, PENDING_OVERHEAD_BYTES, RETRY_AFTER_MS,
-};
+use crate::limits::{MAX_IDEMPOTENCY_KEY_BYTES, MAX_LISTED_ERRORS, PENDING_OVERHEAD_BYTES, RETRY_AFTER_MS};
 use crate::pipeline::Pipeline;
 use crate::runtime::SourceRuntime;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
@@ -173,8 +171,9 @@ impl Engine {
             sequencer.idempotency.known.insert(key.clone(), Remembered::InFlight(ticket.clone()));
         }
         sequencer.next_sequence += batch.rows.num_rows().max(1) as u64;
-        sequencer.queue_bytes += batch.rows.get_array_memory_size() + PENDING_OVERHEAD_BYTES;
-        sequencer.queue.push_back(Pending { batch, traces, ticket: ticket.clone(), span: Span::current() });
+        let bytes = batch.memory() + PENDING_OVERHEAD_BYTES;
+        sequencer.queue_bytes += bytes;
+        sequencer.queue.push_back(Pending { batch, bytes, traces, ticket: ticket.clone(), span: Span::current() });
         self.submitted.notify_one();
         ticket
     }
@@ -296,7 +295,7 @@ fn dedup(
             accepted
         })
         .collect();
-    memory.dedup.sweep(within.saturating_add(within.max(LATE_DUPLICATES_MICROS)));
+    memory.dedup.sweep(horizon(dedup));
     let dropped = keep.iter().filter(|keep| !**keep).count() as u64;
     if dropped > 0 {
         decoded.keep(&BooleanArray::from(keep))?;

@@ -24,6 +24,8 @@ mod engine;
 mod error;
 mod history;
 mod ingest;
+pub mod ipc;
+pub mod json;
 mod ledger;
 pub mod limits;
 pub mod literal;

@@ -10,6 +10,9 @@ pub const PENDING_OVERHEAD_BYTES: usize = 1024;
 pub const RETRY_AFTER_MS: u64 = 100;
 /// Idempotency keys remembered, oldest forgotten first.
 pub const MAX_IDEMPOTENCY_KEYS: usize = 1 << 20;
+/// Bytes that the listed errors of remembered pushes take; past it those of the oldest are forgotten, and their counts
+/// are not.
+pub const MAX_REMEMBERED_ERROR_BYTES: usize = 64 << 20;
 /// Bytes of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 /// Entities of one read.

@@ -85,11 +85,17 @@ impl Engine {
                 (state_key.clone(), Arc::new(ViewState::new(*space, false, self.settings.state_shards))),
             );
         }
-        let runtime = runtime(applied.version, &kept)?;
-        *self.runtime.write() = Some(Arc::new(runtime));
+        let runtime = Arc::new(runtime(applied.version, &kept)?);
+        *self.runtime.write() = Some(runtime.clone());
+        self.sequencer.lock().sweep(&runtime);
         drop(committer);
         let to_build = created.into_iter().map(|(name, _)| name).collect();
         Ok(AppliedManifest { version: applied.version, to_build, history_until: position })
+    }
+
+    /// Takes note that a view is filled without the rows up to a time.
+    pub(crate) fn lacks(&self, view: &ViewRuntime, time: i64) -> Result<(), EngineError> {
+        view.state.lack(&self.store, &view.plan, time)
     }
 
     /// Begins the filling of a view anew, after it failed: what it holds is forgotten. Returns the sequence before which

@@ -14,7 +14,7 @@ use crate::runtime::{Runtime, StateOf};
 use crate::timeline::{NOTHING, Timeline};
 use crate::view::ViewState;
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use thalweg_definition::CheckedManifest;
@@ -85,7 +85,7 @@ impl Engine {
                 next_sequence: recovery.next_sequence,
                 queue: VecDeque::new(),
                 queue_bytes: 0,
-                sources: HashMap::new(),
+                sources: BTreeMap::new(),
                 idempotency: Idempotency::default(),
             }),
             submitted: Condvar::new(),
@@ -135,9 +135,11 @@ impl Engine {
             );
         }
         if lost {
-            recovered
-                .warnings
-                .push("no checkpoint reaches the log: the state of every view is filled again from history".to_owned());
+            recovered.warnings.push(
+                "no checkpoint reaches the log: the state of every view is filled again from history; the account of \
+                    rows and what was remembered of duplicates, idempotency keys and current rows begin anew"
+                    .to_owned(),
+            );
         }
         let checked = Arc::new(in_force.checked);
         let (version, hash) = (in_force.version, in_force.hash);
@@ -148,6 +150,7 @@ impl Engine {
             self.load_checkpoint(&runtime, recovered)?;
         }
         self.replay(header.position, recovered)?;
+        self.sequencer.lock().sweep(&runtime);
         Ok(())
     }
 

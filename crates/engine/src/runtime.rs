@@ -8,7 +8,7 @@ use crate::serve::Wanted;
 use crate::steps::declared_steps;
 use crate::view::ViewState;
 use arrow::datatypes::SchemaRef;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use thalweg_aggregate::{Expressions, FeaturePlan, Reducer, RowExpression, ViewPlan};
 use thalweg_definition::{CheckedManifest, DataType, Entity, FeatureView, Source};
@@ -32,7 +32,7 @@ pub struct ViewRuntime {
     pub entity: Entity,
     pub plan: ViewPlan,
     /// By source.
-    pub reducers: HashMap<String, Reducer>,
+    pub reducers: BTreeMap<String, Reducer>,
     pub state: Arc<ViewState>,
     pub state_key: String,
 }
@@ -59,9 +59,9 @@ pub struct Runtime {
     pub version: u64,
     pub hash: String,
     pub checked: Arc<CheckedManifest>,
-    pub sources: HashMap<String, Arc<SourceRuntime>>,
-    pub views: HashMap<String, Arc<ViewRuntime>>,
-    pub services: HashMap<String, Arc<ServiceRuntime>>,
+    pub sources: BTreeMap<String, Arc<SourceRuntime>>,
+    pub views: BTreeMap<String, Arc<ViewRuntime>>,
+    pub services: BTreeMap<String, Arc<ServiceRuntime>>,
     /// Every middleware there is, whomever it concerns.
     middlewares: Pipeline,
 }
@@ -83,19 +83,19 @@ impl Runtime {
             let subject = format!("{what} `{name}`");
             move |why: String| EngineError::Invalid(format!("{subject}: {why}"))
         };
-        let mut views = HashMap::new();
+        let mut views = BTreeMap::new();
         for index in 0..checked.manifest.views.len() {
             let view = view_runtime(&checked, index, states, expressions)
                 .map_err(invalid("view", &checked.manifest.views[index].name))?;
             views.insert(view.definition.name.clone(), Arc::new(view));
         }
-        let mut sources = HashMap::new();
+        let mut sources = BTreeMap::new();
         for definition in &checked.manifest.sources {
             let source = source_runtime(definition, &views, expressions, middlewares)
                 .map_err(invalid("source", &definition.name))?;
             sources.insert(definition.name.clone(), Arc::new(source));
         }
-        let (services, middlewares) = (HashMap::new(), middlewares.clone());
+        let (services, middlewares) = (BTreeMap::new(), middlewares.clone());
         let mut runtime = Self { version, hash, checked, sources, views, services, middlewares };
         for service in &runtime.checked.manifest.services {
             let ready = runtime
@@ -151,7 +151,7 @@ fn view_runtime(
     let entity = manifest.entity(&definition.entity).ok_or("its entity is not declared")?;
     let sources: Vec<&Source> = definition.sources.iter().filter_map(|name| manifest.source(name)).collect();
     let plan = ViewPlan::new(definition, types, sources.iter().any(|source| source.is_change()));
-    let mut reducers = HashMap::new();
+    let mut reducers = BTreeMap::new();
     for source in sources {
         let reducer = Reducer::new(expressions, definition, types, entity, &plan, &columns_of(source))?;
         reducers.insert(source.name.clone(), reducer);
@@ -162,7 +162,7 @@ fn view_runtime(
 
 fn source_runtime(
     definition: &Source,
-    views: &HashMap<String, Arc<ViewRuntime>>,
+    views: &BTreeMap<String, Arc<ViewRuntime>>,
     expressions: &dyn Expressions,
     middlewares: &Pipeline,
 ) -> Result<SourceRuntime, String> {

@@ -130,9 +130,10 @@ impl Timeline {
         }
     }
 
-    /// The latest arrival time that the engine has given.
+    /// The latest arrival time that the engine has given to a write that has ended.
     pub fn given(&self) -> i64 {
-        self.state.lock().given
+        let state = self.state.lock();
+        state.in_flight.front().map_or(state.given, |write| write.given_before)
     }
 
     /// Begins a write: the arrival times of its rows, in order. `times` are the rows' event times. In system mode
@@ -143,7 +144,7 @@ impl Timeline {
         let given_before = state.given;
         state.in_flight.push_back(Write { first, given_before });
         let mut last = first;
-        let arrivals = times
+        let arrivals: Vec<i64> = times
             .map(|time| {
                 if self.mode == ClockMode::Events {
                     last = last.max(time);
@@ -151,7 +152,9 @@ impl Timeline {
                 last
             })
             .collect();
-        state.given = state.given.max(last);
+        if !arrivals.is_empty() {
+            state.given = state.given.max(last);
+        }
         arrivals
     }
 

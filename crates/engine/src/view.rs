@@ -160,6 +160,32 @@ impl ViewState {
         self.forgotten.fetch_max(time, Ordering::Relaxed);
     }
 
+    /// Takes note that rows up to a time were never brought, of no entity.
+    pub fn lack(&self, store: &StateStore, plan: &ViewPlan, time: i64) -> Result<(), EngineError> {
+        self.forget(time);
+        for (_, slot) in self.each(|_| true) {
+            let mut held = slot.held.write();
+            if !held.gone {
+                held.load(store, plan)?.drop_through(time);
+                slot.dirty.store(true, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of a row of an entity that came too late to be kept.
+    pub fn refuse(&self, store: &StateStore, plan: &ViewPlan, key: &[u8], time: i64) -> Result<(), EngineError> {
+        // For an entity that is not held, and for one that is made from now on.
+        self.forget(time);
+        let Some(slot) = self.shard(key).read().get(key).cloned() else { return Ok(()) };
+        let mut held = slot.held.write();
+        if !held.gone {
+            held.load(store, plan)?.drop_through(time);
+            slot.dirty.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Reads an entity, known or not.
     pub fn read(
         &self,

@@ -11,6 +11,8 @@ mod crash;
 mod disk;
 #[path = "engine/expressions.rs"]
 mod expressions;
+#[path = "engine/hostile.rs"]
+mod hostile;
 #[path = "engine/middleware.rs"]
 mod middleware;
 #[path = "engine/newest.rs"]

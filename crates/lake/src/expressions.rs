@@ -4,10 +4,12 @@
 //! dotted (`view.output`, `request.x`); they are matched as a whole, with their case, before DataFusion sees them.
 
 mod compile;
+mod growth;
 mod parse;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::Decimal128Type;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::physical_expr::PhysicalExpr;
@@ -64,7 +66,11 @@ impl Expression for Compiled {
         let batch = conformed.as_ref().unwrap_or(batch);
         let value = self.physical.evaluate(batch).map_err(|error| plain(&error))?;
         let array = value.into_array(batch.num_rows()).map_err(|error| plain(&error))?;
-        cast(&array, &arrow_type(&self.data_type))
+        let array = cast(&array, &arrow_type(&self.data_type))?;
+        match self.data_type {
+            DataType::Decimal(precision, scale) => narrowed(array, precision, scale),
+            _ => Ok(array),
+        }
     }
 }
 
@@ -99,6 +105,17 @@ fn cast(array: &ArrayRef, wanted: &arrow::datatypes::DataType) -> Result<ArrayRe
     // A value that does not fit fails, so that it never becomes another value.
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, wanted, &options).map_err(|error| error.to_string())
+}
+
+/// Decimals without those of more digits than their type has: arithmetic of 38 digits, and arrays from outside, bring
+/// such.
+fn narrowed(array: ArrayRef, precision: u8, scale: u8) -> Result<ArrayRef, String> {
+    let decimals = array.as_primitive::<Decimal128Type>();
+    if decimals.validate_decimal_precision(precision).is_ok() {
+        return Ok(array);
+    }
+    let narrowed = decimals.null_if_overflow_precision(precision).with_precision_and_scale(precision, scale as i8);
+    Ok(Arc::new(narrowed.map_err(|error| error.to_string())?))
 }
 
 /// Longest reason taken over from DataFusion.

@@ -4,6 +4,14 @@
 pub const MAX_EXPRESSION_BYTES: usize = 8 << 10;
 /// Levels of one SQL expression, counted as operations within operations.
 pub const MAX_EXPRESSION_DEPTH: usize = 128;
+/// How often one function of an expression repeats something, and elements of a range.
+pub const MAX_EXPRESSION_REPEATS: u64 = 10_000;
+/// How many times as large as the columns it reads the value of an expression can be.
+pub const MAX_EXPRESSION_GROWTH: u64 = 10_000;
+/// Bytes that an expression makes of its literals alone.
+pub const MAX_CONSTANT_BYTES: u64 = 1 << 20;
+/// Levels of a type to which an expression casts, and brackets one after the other.
+pub const MAX_TYPE_DEPTH: usize = 16;
 /// Column names that an error lists.
 pub const MAX_LISTED_COLUMNS: usize = 20;
 /// Bytes of memory that one SQL query may hold.

@@ -10,7 +10,7 @@ pub(crate) use read::{Question, bounds, longest_reach, retention};
 
 use crate::definitions::SourceSpec;
 use crate::expressions::{Parsed, condition};
-use crate::rows::{Row, column};
+use crate::rows::{Fault, Row, column};
 use std::sync::Arc;
 
 /// Behind the newest event time, for how long on top of `within` the engine promises to know duplicates.
@@ -188,15 +188,18 @@ impl Model {
         fates
     }
 
-    /// Whether it depends on what the engine may have forgotten if one of these rows counts as a duplicate.
-    pub(crate) fn unsure_of_duplicates(&self, source: usize, rows: &[Row]) -> bool {
+    /// Whether it depends on what the engine may have forgotten if one of these rows counts as a duplicate, behind the
+    /// pushes that wait.
+    pub(crate) fn unsure_of_duplicates(&self, source: usize, rows: &[Row], waiting: &[&Push]) -> bool {
         let own = &self.sources[source];
         let Some(within) = own.spec.dedup_within() else { return false };
         let newest = rows.iter().filter_map(|row| row.at).fold(own.newest_sent, i64::max);
         let forgotten = newest - within - within.max(DUPLICATES_KNOWN);
         rows.iter().filter_map(|row| row.at.map(|at| (row.id, at))).any(|(id, at)| {
-            let old = |accepted: &&Accepted| accepted.row.id == id && accepted.time.abs_diff(at) <= within as u64;
-            own.rows.iter().filter(old).any(|accepted| accepted.time <= forgotten)
+            let before = waiting.iter().filter(|push| push.source == source).flat_map(|push| push.applied());
+            let known = own.rows.iter().map(|accepted| &accepted.row).chain(before);
+            let mut times = known.filter(|row| row.id == id).filter_map(|row| row.at);
+            times.any(|time| time.abs_diff(at) <= within as u64 && time <= forgotten)
         })
     }
 
@@ -243,7 +246,9 @@ impl Model {
 impl SourceModel {
     fn fate<'a>(&self, row: &Row, filter: Option<&Parsed>, known: impl DoubleEndedIterator<Item = &'a Row>) -> Fate {
         if let Some(fault) = row.fault {
-            return Fate::Quarantined(fault.column());
+            // A delete may come without a time; under another name it is a row without one.
+            let timeless = fault == Fault::OddOperation && row.at.is_none();
+            return Fate::Quarantined(if timeless { Some(column::AT) } else { fault.column() });
         }
         if !row.passes(filter) {
             return Fate::Filtered;

@@ -64,7 +64,7 @@ struct Life {
     full: bool,
     /// Views to be filled from history, and up to which sequence.
     building: BTreeMap<String, u64>,
-    /// Views whose filling failed: only a new process begins it again.
+    /// Views whose filling failed, so that it has to begin anew.
     half_filled: BTreeSet<String>,
 }
 

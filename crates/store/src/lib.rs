@@ -40,6 +40,7 @@ mod little_endian;
 mod log;
 mod metadata;
 mod segments;
+mod version;
 
 pub use disk::{AppendFile, Disk, FaultyDisk, ReadFile, RealDisk};
 pub use error::StoreError;

@@ -23,3 +23,9 @@ pub const KEPT_CHECKPOINTS: usize = 2;
 
 /// The unit in which a disk loses what was not synced.
 pub const SECTOR_BYTES: u64 = 512;
+
+/// The last sequence there is: they are int64 in history. A file that claims more is damaged.
+pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
+
+/// The highest id that a file of the state may have; a higher one is no id that was ever given.
+pub const MAX_STATE_FILE_ID: u64 = 1 << 62;

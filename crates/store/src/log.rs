@@ -7,6 +7,7 @@
 //!              └─▶ sealed segments ────────────────┘ ─truncate_before─▶ gone
 //! ```
 
+mod checksums;
 mod reader;
 mod record;
 mod recover;
@@ -60,6 +61,8 @@ pub struct Log {
     durable_sequence: u64,
     /// Whether the next record is the first since a sync, and is to say so.
     after_sync: bool,
+    /// Half a record was cut off again, and may come back until the next sync.
+    cut_unsynced: bool,
     poisoned: bool,
 }
 
@@ -77,7 +80,7 @@ impl Log {
         let next_sequence = found.next_sequence;
         let active = match found.segments.pop() {
             Some(last) => Active::resume(&*disk, last)?,
-            None => Active::create(&*disk, dir, next_sequence)?,
+            None => Active::create(&*disk, dir, next_sequence).map_err(|not| not.error)?,
         };
         disk.sync_dir(dir).map_err(|error| StoreError::sync(dir, error))?;
         let log = Log {
@@ -89,6 +92,7 @@ impl Log {
             next_sequence,
             durable_sequence: next_sequence,
             after_sync: true,
+            cut_unsynced: false,
             poisoned: false,
         };
         let recovery = Recovery {
@@ -124,6 +128,7 @@ impl Log {
             // Half a record in the middle of the file would hide all that follows it.
             let taken_back = self.active.file.truncate(self.active.bytes);
             self.poisoned = taken_back.is_err();
+            self.cut_unsynced = true;
             return Err(StoreError::io(&self.active.path, "write", error));
         }
         self.active.bytes += length;
@@ -136,7 +141,7 @@ impl Log {
     /// append and sync: what the disk holds is only known after a restart.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.check()?;
-        if self.durable_sequence == self.next_sequence {
+        if self.durable_sequence == self.next_sequence && !self.cut_unsynced {
             return Ok(());
         }
         if let Err(error) = self.active.file.sync() {
@@ -145,6 +150,7 @@ impl Log {
         }
         self.durable_sequence = self.next_sequence;
         self.after_sync = true;
+        self.cut_unsynced = false;
         Ok(())
     }
 
@@ -201,16 +207,22 @@ impl Log {
             self.sealed.remove(0);
         }
         if freed > 0 {
-            self.disk.sync_dir(&self.dir).map_err(|error| StoreError::sync(&self.dir, error))?;
+            if let Err(error) = self.disk.sync_dir(&self.dir) {
+                self.poisoned = true;
+                return Err(StoreError::sync(&self.dir, error));
+            }
         }
         Ok(freed)
     }
 
-    /// Seals the active segment, durably, and begins the next. A new segment that could not be made
-    /// durable is thrown away whole, so that a failure leaves the log as it was.
+    /// Seals the active segment, durably, and begins the next. A new segment that has no room is thrown away whole, so
+    /// that a failure leaves the log as it was; where one could not be synced, nothing more is.
     fn roll(&mut self) -> Result<(), StoreError> {
         self.sync()?;
-        let fresh = Active::create(&*self.disk, &self.dir, self.next_sequence)?;
+        let fresh = Active::create(&*self.disk, &self.dir, self.next_sequence).map_err(|not| {
+            self.poisoned |= not.unsynced;
+            not.error
+        })?;
         let full = std::mem::replace(&mut self.active, fresh);
         self.sealed.push(full.info());
         Ok(())

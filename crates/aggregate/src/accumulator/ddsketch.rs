@@ -5,6 +5,7 @@
 //! that a value falls into the same bin on every machine.
 
 use super::Kind;
+use super::fits::MAX_ROWS;
 use crate::cell::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,6 +57,16 @@ impl DdSketch {
         self.not_a_number += other.not_a_number;
     }
 
+    /// Whether rows could have made this sketch: its bins are those of doubles, and its counts can be added up.
+    pub fn fits(&self, error: f64) -> bool {
+        let last = libm::ceil(LARGEST_LOG / libm::log(gamma(error)));
+        let bins = self.negative.iter().chain(&self.positive);
+        let within = bins.clone().all(|(bin, _)| f64::from(*bin).abs() <= last);
+        let rest = [self.zero, self.minus_infinite, self.infinite, self.not_a_number];
+        let rows = bins.map(|(_, count)| *count).chain(rest).map(u128::from).sum::<u128>();
+        within && rows <= u128::from(MAX_ROWS)
+    }
+
     /// The value at rank `floor(quantile * (n - 1))` in ascending order, within the relative error.
     pub fn quantile(&self, quantile: f64, error: f64, scale: u8) -> Option<f64> {
         let negatives: u64 = self.negative.values().sum();
@@ -85,6 +96,9 @@ impl DdSketch {
         Some(f64::NAN)
     }
 }
+
+/// Above the size of the logarithm of every finite double but zero.
+const LARGEST_LOG: f64 = 746.0;
 
 fn gamma(error: f64) -> f64 {
     (1.0 + error) / (1.0 - error)

@@ -1,10 +1,12 @@
 //! `distinct_count`, `value_counts`: how often each value occurs.
 
 use super::count_value;
+use super::fits::{MAX_ROWS, value_fits};
 use crate::cell::{Cell, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use thalweg_definition::DataType;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Distinct {
@@ -25,6 +27,11 @@ impl Distinct {
                 }
             }
         }
+    }
+
+    /// Whether inputs of the type could have made these counts.
+    pub fn fits(&self, input: &DataType) -> bool {
+        self.counts.iter().all(|(value, count)| value_fits(value, input) && (1..=MAX_ROWS).contains(count))
     }
 
     pub fn len(&self) -> u64 {

@@ -1,9 +1,11 @@
 //! `first`, `last`, `first_k`, `last_k`, `latest`: values by their place in the total order of events.
 
 use super::Kind;
+use super::fits::value_fits;
 use crate::cell::{Cell, Value};
 use crate::layout::Stamp;
 use serde::{Deserialize, Serialize};
+use thalweg_definition::DataType;
 
 /// The first or the last few inputs, in the order of events.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -43,6 +45,14 @@ impl Ends {
                 self.entries.pop();
             }
         }
+    }
+
+    /// Whether inputs of the type could have left these.
+    pub fn fits(&self, kind: Kind, input: &DataType) -> bool {
+        let null = |value: &Value| kind == Kind::Latest && value.is_null();
+        self.entries.len() <= shape(kind).0
+            && self.entries.is_sorted_by_key(|(time, sequence, _)| (*time, *sequence))
+            && self.entries.iter().all(|(_, _, value)| null(value) || value_fits(value, input))
     }
 
     pub fn single(&self) -> Value {

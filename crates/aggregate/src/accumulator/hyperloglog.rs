@@ -9,6 +9,9 @@ use datasketches::hll::HllSketch;
 use mur3::murmurhash3_x64_128;
 use serde::{Deserialize, Serialize};
 
+/// Largest value of a register: one more than the leading zeros that are counted.
+const MAX_VALUE: u8 = 63;
+
 /// The seed with which every DataSketches library hashes.
 const SEED: u32 = 9001;
 
@@ -38,7 +41,18 @@ impl HyperLogLog {
         let lg_k = lg_k(kind);
         // A coupon has 26 bits of address, of which the lowest choose the register.
         let register = low as u32 & ((1 << lg_k) - 1);
-        self.raise(lg_k, register, high.leading_zeros().min(62) as u8 + 1);
+        self.raise(lg_k, register, high.leading_zeros().min(u32::from(MAX_VALUE) - 1) as u8 + 1);
+    }
+
+    /// Whether hashes could have made these registers.
+    pub fn fits(&self, lg_k: u32) -> bool {
+        match self {
+            Self::Sparse(entries) => {
+                let possible = |(register, value): &(u32, u8)| *register < 1 << lg_k && (1..=MAX_VALUE).contains(value);
+                entries.iter().all(possible) && entries.is_sorted_by(|(a, _), (b, _)| a < b)
+            }
+            Self::Dense(registers) => registers.len() == 1 << lg_k && registers.iter().all(|value| *value <= MAX_VALUE),
+        }
     }
 
     pub fn merge(&mut self, kind: Kind, other: &Self) {

@@ -7,6 +7,7 @@
 mod ddsketch;
 mod distinct;
 mod ends;
+mod fits;
 mod hyperloglog;
 mod powers;
 mod ranked;
@@ -120,7 +121,7 @@ enum State {
     Distinct(Distinct),
     HyperLogLog(HyperLogLog),
     DdSketch(DdSketch),
-    By(BTreeMap<Value, Accumulator>),
+    By(#[serde(deserialize_with = "crate::nesting::bounded")] BTreeMap<Value, Accumulator>),
 }
 
 /// A feature's value before it gets a status.

@@ -3,6 +3,7 @@
 //! The central moments are computed as exact rationals from the exact sums and rounded once, so they neither
 //! cancel nor drift: `var = (n*S2 - S1^2) / (n*(n-ddof))`.
 
+use super::fits::MAX_ROWS;
 use crate::cell::Cell;
 use crate::exact::{ExactSum, round_ratio, split};
 use num_bigint::BigInt;
@@ -61,6 +62,13 @@ impl Powers {
         for (sum, other) in self.sums.iter_mut().zip(&other.sums) {
             sum.merge(other);
         }
+    }
+
+    /// Whether rows could have made these sums.
+    pub fn fits(&self, of_floats: bool) -> bool {
+        let mut sums = (1..).zip(&self.sums);
+        let rows = self.count <= MAX_ROWS && self.non_finite <= MAX_ROWS;
+        rows && sums.all(|(power, sum)| sum.fits(of_floats, power))
     }
 
     /// The variance with `ddof` degrees of freedom taken off, of numbers with `scale` decimal places.

@@ -1,10 +1,12 @@
 //! `min`, `max`, `top_k`, `bottom_k`: values by their size, ties by the order of events.
 
 use super::Kind;
+use super::fits::value_fits;
 use crate::cell::{Cell, Value};
 use crate::layout::Stamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use thalweg_definition::DataType;
 
 /// The few largest or smallest inputs, best first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -39,6 +41,16 @@ impl Ranked {
             self.entries.insert(place, (value, at.0, at.1));
             self.entries.truncate(keep);
         }
+    }
+
+    /// Whether inputs of the type could have left these.
+    pub fn fits(&self, kind: Kind, input: &DataType) -> bool {
+        let (keep, largest) = shape(kind);
+        self.entries.len() <= keep
+            && self.entries.iter().all(|(value, _, _)| value_fits(value, input))
+            && self.entries.is_sorted_by(|(a, a_time, a_sequence), (b, b_time, b_sequence)| {
+                rank(largest, a.as_cell(), (*a_time, *a_sequence), b.as_cell(), (*b_time, *b_sequence)).is_le()
+            })
     }
 
     pub fn single(&self) -> Value {

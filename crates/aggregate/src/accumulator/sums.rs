@@ -1,5 +1,6 @@
 //! `count(col)`, `sum`, `mean` of integers, decimals and floats, all exact until they are read.
 
+use super::fits::MAX_ROWS;
 use super::{ValueError, count_value};
 use crate::cell::{Cell, Value};
 use crate::exact::ExactSum;
@@ -29,6 +30,11 @@ impl IntSum {
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.sum += other.sum;
+    }
+
+    /// Whether so many int64 could have this sum.
+    pub fn fits(&self) -> bool {
+        self.count <= MAX_ROWS && self.sum.unsigned_abs() <= u128::from(self.count) << 63
     }
 
     pub fn read(&self, aggregation: &Aggregation) -> Result<Value, ValueError> {
@@ -61,6 +67,11 @@ impl DecimalSum {
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.sum.merge(&other.sum);
+    }
+
+    /// Whether decimals could have this sum.
+    pub fn fits(&self) -> bool {
+        self.count <= MAX_ROWS && self.sum.fits(false, 1)
     }
 
     pub fn read(&self, aggregation: &Aggregation, scale: u8) -> Result<Value, ValueError> {
@@ -120,6 +131,11 @@ impl FloatSum {
         self.infinite = self.infinite.saturating_add(other.infinite);
         self.minus_infinite = self.minus_infinite.saturating_add(other.minus_infinite);
         self.sum.merge(&other.sum);
+    }
+
+    /// Whether floats could have this sum.
+    pub fn fits(&self) -> bool {
+        self.count <= MAX_ROWS && self.sum.fits(true, 1)
     }
 
     pub fn read(&self, aggregation: &Aggregation) -> Value {

@@ -4,12 +4,16 @@
 //! u8 version (1) │ u64 applied │ i64 dropped through │ u32 base length │ base (postcard) │ u32 chunks
 //! per chunk: u32 words │ u32 heap length │ words (u64 each) │ heap
 //! ```
-//! All numbers are little-endian. Tiles are not stored: they are made again from the rows.
+//! All numbers are little-endian. Tiles are not stored: they are made again from the rows. What is read back is held to
+//! the plan, so that nobody later meets a row or an accumulator that no rows could have made.
 
 use super::chunk::{Chunk, Group};
 use super::{Base, EntityState};
 use crate::accumulator::Accumulator;
+use crate::cell::Cell;
+use crate::layout::Stamp;
 use crate::view_plan::ViewPlan;
+use thalweg_definition::DataType;
 
 const VERSION: u8 = 1;
 
@@ -55,16 +59,13 @@ impl EntityState {
         let base = input.length()?;
         let base = input.bytes(base)?;
         if !base.is_empty() {
-            let (through, newest_arrival, accumulators): (i64, i64, Vec<Accumulator>) =
-                postcard::from_bytes(base).map_err(|_| DecodeError::Malformed)?;
-            if accumulators.len() != plan.unbounded.len() {
-                return Err(DecodeError::Malformed);
-            }
-            state.base = Some(Box::new(Base { through, newest_arrival, accumulators }));
+            state.base = Some(Box::new(decode_base(plan, base)?));
         }
+        let mut rows = RowChecks::new(plan);
         let chunks = input.length()?;
         for index in 0..chunks {
             let chunk = decode_chunk(plan, &mut input)?;
+            rows.check(plan, &chunk)?;
             if index + 1 == chunks {
                 state.head = chunk;
             } else {
@@ -76,6 +77,54 @@ impl EntityState {
             }
         }
         if input.0.is_empty() { Ok(state) } else { Err(DecodeError::Malformed) }
+    }
+}
+
+fn decode_base(plan: &ViewPlan, bytes: &[u8]) -> Result<Base, DecodeError> {
+    type Parts = (i64, i64, Vec<Accumulator>);
+    let ((through, newest_arrival, accumulators), rest): (Parts, &[u8]) =
+        postcard::take_from_bytes(bytes).map_err(|_| DecodeError::Malformed)?;
+    let mut specs = accumulators.iter().zip(&plan.unbounded);
+    let fits = accumulators.len() == plan.unbounded.len()
+        && specs.all(|(own, spec)| own.fits(&plan.accumulators[*spec], &plan.slots));
+    if fits && rest.is_empty() {
+        Ok(Base { through, newest_arrival, accumulators })
+    } else {
+        Err(DecodeError::Malformed)
+    }
+}
+
+/// What is held to be true of rows wherever they are read.
+struct RowChecks {
+    /// Of the row before.
+    last: Stamp,
+    /// The slots that hold decimals, and what these stay below.
+    decimals: Vec<(usize, u128)>,
+}
+
+impl RowChecks {
+    fn new(plan: &ViewPlan) -> Self {
+        let decimals = plan.slots.iter().enumerate().filter_map(|(slot, own)| match own.data_type {
+            DataType::Decimal(precision, _) => Some((slot, 10u128.pow(u32::from(precision)))),
+            _ => None,
+        });
+        Self { last: Stamp { time: i64::MIN, sequence: 0 }, decimals: decimals.collect() }
+    }
+
+    fn check(&mut self, plan: &ViewPlan, chunk: &Chunk) -> Result<(), DecodeError> {
+        for index in 0..chunk.rows(plan) {
+            let row = chunk.row(plan, index);
+            let in_order = self.last <= row.stamp();
+            let narrow = |(slot, below): &(usize, u128)| match row.cell(*slot) {
+                Cell::Decimal(value) => value.unsigned_abs() < *below,
+                _ => true,
+            };
+            if !in_order || !row.has_its_text() || !self.decimals.iter().all(narrow) {
+                return Err(DecodeError::Malformed);
+            }
+            self.last = row.stamp();
+        }
+        Ok(())
     }
 }
 

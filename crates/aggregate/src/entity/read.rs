@@ -56,7 +56,18 @@ impl EntityState {
         for class in &plan.classes {
             self.read_class(plan, class, q, cut, seen, &mut answers);
         }
-        answers.into_iter().map(|answer| answer.expect("every output is in a class")).collect()
+        let mut answers: Vec<Answer> =
+            answers.into_iter().map(|answer| answer.expect("every output is in a class")).collect();
+        if !seen && self.may_have_dropped_what_was_seen(plan, q) {
+            // No window misses a row, but whether the entity was ever seen is not known any more.
+            answers.fill(answer(plan, Reading { value: Err(ValueError::BeforeState), event_time: None }, false, q));
+        }
+        answers
+    }
+
+    fn may_have_dropped_what_was_seen(&self, plan: &ViewPlan, q: i64) -> bool {
+        self.base.is_some()
+            || plan.retention.is_some_and(|retention| q.saturating_sub(retention) <= self.dropped_through)
     }
 
     /// Whether reads at `q` with these two cuts see the same rows, so that their answers are the same.
@@ -178,7 +189,7 @@ impl EntityState {
     /// Whether a row of the entity is visible within the view's retention before `q`.
     fn seen(&self, plan: &ViewPlan, q: i64, cut: i64) -> bool {
         let start = plan.retention.map_or(i64::MIN, |retention| q.saturating_sub(retention));
-        if self.base.as_ref().is_some_and(|base| base.through < q) {
+        if self.base.as_ref().is_some_and(|base| base.through < q && base.newest_arrival < cut) {
             return true;
         }
         let visible = |chunk: &Chunk| {

@@ -177,3 +177,17 @@ fn every_boundary_is_a_local_midnight_within_reach() {
         }
     }
 }
+
+/// The least time there is has no positive counterpart: the edge of a window before it overflowed.
+#[test]
+fn windows_end_where_time_does() {
+    for name in ["UTC", "America/New_York", "Pacific/Apia"] {
+        for q in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+            let window = Window::Sliding { over: micros(3 * DAY), hop: Some(micros(DAY)) };
+            for window in [window, TUMBLING_DAY, DAY_TO_DATE, days(300_000)] {
+                let span = span(&window, q, zone(name));
+                assert!(span.start <= span.end && span.end <= q, "{window} at {q} in {name}: {span:?}");
+            }
+        }
+    }
+}

@@ -7,6 +7,8 @@ use crate::model::{About, Manifest};
 pub(super) const MAX_NAME: usize = 128;
 /// How many known names a mend lists.
 const LISTED: usize = 8;
+/// Bytes of names that are compared with each other: it takes time by the square of their length.
+const COMPARED: usize = 1024;
 
 pub(super) fn check(manifest: &Manifest, problems: &mut Problems<'_>) {
     check_kind("entity", manifest.entities.iter().map(|object| object.name.as_str()), problems);
@@ -108,12 +110,13 @@ pub(super) fn readable(manifest: &Manifest) -> Vec<String> {
 pub(super) fn suggestion<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     let known: Vec<&str> = known.collect();
     let tolerated = (name.chars().count() / 3).max(1);
-    let nearest = known.iter().map(|candidate| (distance(name, candidate), *candidate)).min();
+    let comparable = known.iter().filter(|candidate| name.len().max(candidate.len()) <= COMPARED);
+    let nearest = comparable.map(|candidate| (distance(name, candidate), *candidate)).min();
     match nearest {
         Some((distance, candidate)) if distance <= tolerated => format!("did you mean `{candidate}`?"),
-        Some(_) if known.len() <= LISTED => format!("declare it, or use one of: {}", known.join(", ")),
-        Some(_) => format!("declare it, or use one of: {}, ...", known[..LISTED].join(", ")),
-        None => "declare it".to_owned(),
+        _ if known.is_empty() => "declare it".to_owned(),
+        _ if known.len() <= LISTED => format!("declare it, or use one of: {}", known.join(", ")),
+        _ => format!("declare it, or use one of: {}, ...", known[..LISTED].join(", ")),
     }
 }
 

@@ -1,10 +1,14 @@
-//! The rules of on-demand features: what they refer to exists, and none refers to itself in a circle.
+//! The rules of on-demand features: what they refer to exists, none refers to itself in a circle, and chains of them
+//! are short enough to be followed.
 
 use super::literals::check_columns;
 use super::views::ViewTypes;
 use super::{CheckedOnDemand, ExpressionTypes, Problems, names};
 use crate::model::{Manifest, OnDemandFeature};
 use crate::types::DataType;
+
+/// Most on-demand features in a chain, each of which needs the next: whoever computes them goes down it.
+const MAX_CHAIN: usize = 64;
 
 /// What a name in an on-demand expression stands for.
 enum Referent {
@@ -40,6 +44,8 @@ pub(super) fn check(
         path: vec![],
         order: vec![],
         cycles: vec![],
+        chains: vec![0; features.len()],
+        too_long: vec![],
     };
     for position in 0..features.len() {
         walk.visit(position);
@@ -48,6 +54,12 @@ pub(super) fn check(
         let path: Vec<&str> = cycle.iter().map(|position| features[*position].name.as_str()).collect();
         let object = format!("on_demand:{}", path[0]);
         problems.add(&object, format!("it needs itself: {}", path.join(" -> ")), "break the circle");
+    }
+
+    for position in &walk.too_long {
+        let rule = format!("it begins a chain of more than {MAX_CHAIN} on-demand features");
+        let mend = "write what the chain computes in fewer expressions";
+        problems.add(&format!("on_demand:{}", features[*position].name), rule, mend);
     }
 
     let mut checked: Vec<Option<CheckedOnDemand>> = vec![None; features.len()];
@@ -148,11 +160,22 @@ struct Walk<'a> {
     order: Vec<usize>,
     /// Each begins and ends with the same position.
     cycles: Vec<Vec<usize>>,
+    /// For each feature that is done, how many are in the longest chain that it begins, itself included.
+    chains: Vec<usize>,
+    /// Where a chain first becomes longer than it may be.
+    too_long: Vec<usize>,
 }
 
 impl Walk<'_> {
     fn visit(&mut self, position: usize) {
         if self.states[position] != State::Unseen {
+            return;
+        }
+        if self.path.len() == MAX_CHAIN {
+            // Not gone down any further. What is met again from nearer by is then walked from there.
+            if self.too_long.last() != Some(&self.path[0]) {
+                self.too_long.push(self.path[0]);
+            }
             return;
         }
         self.states[position] = State::OnPath;
@@ -168,6 +191,11 @@ impl Walk<'_> {
             }
         }
         self.path.pop();
+        let longest = edges[position].iter().map(|next| self.chains[*next]).max().unwrap_or(0);
+        self.chains[position] = longest + 1;
+        if longest == MAX_CHAIN {
+            self.too_long.push(position);
+        }
         self.states[position] = State::Done;
         self.order.push(position);
     }

@@ -1,6 +1,6 @@
 //! From a parsed expression to one that DataFusion evaluates, held to what is the same in every run and every place.
 
-use super::{Compiled, parse, plain};
+use super::{Compiled, growth, parse, plain};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -27,6 +27,7 @@ pub(super) fn compile(state: &SessionState, text: &str, columns: &[(String, Data
         .create_logical_expr_from_sql_expr(ExprWithAlias { expr: parsed, alias: None }, &schema)
         .map_err(|error| plain(&error))?;
     check(&logical)?;
+    growth::check(&logical)?;
 
     let physical = physical(state, logical, &schema).map_err(|error| plain(&error))?;
     let arrow = physical.data_type(&arrow_schema).map_err(|error| plain(&error))?;
@@ -105,5 +106,12 @@ fn value_type(arrow: &ArrowType) -> Result<DataType, String> {
     if arrow == &ArrowType::Null {
         return Err("its value is always null; cast it to the type you mean".to_owned());
     }
-    data_type_of(arrow).ok_or_else(|| format!("its type {arrow} is not one of a feature; cast it, such as to double"))
+    match data_type_of(arrow) {
+        Some(DataType::List(item)) if !item.is_ordered() => {
+            Err("its value is a list of lists or vectors; a list of a feature holds plain values: take one out"
+                .to_owned())
+        }
+        Some(found) => Ok(found),
+        None => Err(format!("its type {arrow} is not one of a feature; cast it, such as to double")),
+    }
 }

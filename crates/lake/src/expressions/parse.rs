@@ -1,6 +1,6 @@
 //! Reading the text of an expression: bounds, the portable subset as far as syntax tells, and the names in it.
 
-use crate::limits::{MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH, MAX_LISTED_COLUMNS};
+use crate::limits::{MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH, MAX_LISTED_COLUMNS, MAX_TYPE_DEPTH};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArguments, Ident, Query, Value, Visit, VisitMut, Visitor,
     VisitorMut,
@@ -23,6 +23,12 @@ pub(super) fn parse(text: &str) -> Result<Expr, String> {
     }
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|error| lower(&error.to_string()))?;
+    if brackets(&tokens) > MAX_TYPE_DEPTH {
+        // A type of so many levels (`INT[][]…`) is read without end, and then gone down by whoever looks at it.
+        return Err(format!(
+            "more than {MAX_TYPE_DEPTH} brackets follow one another; there are no lists of that depth"
+        ));
+    }
     let mut parser = Parser::new(&dialect).with_recursion_limit(PARSER_DEPTH).with_tokens(tokens);
     let expression = parser.parse_expr().map_err(|error| reason(&error))?;
     let rest = parser.peek_token().token;
@@ -33,6 +39,19 @@ pub(super) fn parse(text: &str) -> Result<Expr, String> {
         ControlFlow::Break(reason) => Err(reason),
         ControlFlow::Continue(()) => Ok(expression),
     }
+}
+
+/// Most square brackets that open right behind the one before: `a[1][2]` has two.
+fn brackets(tokens: &[Token]) -> usize {
+    let (mut run, mut most, mut closed) = (0, 0, false);
+    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+        if *token == Token::LBracket {
+            run = if closed { run + 1 } else { 1 };
+            most = most.max(run);
+        }
+        closed = *token == Token::RBracket;
+    }
+    most
 }
 
 /// The names in an expression, dotted where compound, in the order of first sight.

@@ -1,7 +1,7 @@
 //! Row expressions: their types, what is refused, and what they give.
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType as ArrowType, Field, Int64Type, Schema};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType as ArrowType, Decimal128Type, Field, Int64Type, Schema};
 use std::sync::Arc;
 use thalweg_aggregate::{Expressions, RowExpression};
 use thalweg_definition::{DataType, ExpressionTypes};
@@ -62,6 +62,7 @@ fn expressions_outside_the_subset_are_refused() {
         ("NULL", "null"),
         ("nothing_of_that_name(amount)", "nothing_of_that_name"),
         ("INTERVAL '1 day'", "type"),
+        ("make_array(make_array(qty))", "a list of lists"),
     ];
     for (text, expected) in cases {
         let reason = expressions.type_of(text, &columns()).expect_err(text);
@@ -75,6 +76,75 @@ fn expressions_outside_the_subset_are_refused() {
     assert!(expressions.references(&nested).is_err());
     let long = format!("'{}'", "a".repeat(9000));
     assert!(expressions.references(&long).expect_err("too long").contains("longer than"));
+}
+
+/// What has no column is computed when an expression is compiled: `repeat('x', 2000000000)` in a definition took gigabytes.
+/// And counts that came from rows let whoever pushes decide how much.
+#[test]
+fn what_grows_without_bound_is_refused() {
+    let expressions = SqlExpressions::new();
+    let brackets = format!("CAST(NULL AS INT{}) IS NULL", "[]".repeat(4_000));
+    let deep = format!("arrow_cast(NULL, '{}Int8{}') IS NULL", "List(".repeat(100), ")".repeat(100));
+    let cases = [
+        ("repeat('x', 2000000000)", "use at most 10000"),
+        ("repeat('x', qty)", "takes no count that is computed"),
+        ("repeat('x', 1000 * 1000 * 1000)", "takes no count that is computed"),
+        ("lpad(Note, 2147483647, 'y')", "use at most 10000"),
+        ("rpad('x', 2147483647)", "use at most 10000"),
+        ("lpad(Note, qty)", "takes no count that is computed"),
+        ("repeat(repeat(repeat('x', 1000), 1000), 1000)", "more than 1048576 bytes of its literals"),
+        ("length(repeat(repeat('x', 10000), 10000)) > 1", "more than 1048576 bytes of its literals"),
+        ("CASE WHEN repeat('x', 2000000000) = Note THEN 1 ELSE 2 END", "use at most 10000"),
+        ("Note IN ('a', repeat('x', 2000000000))", "use at most 10000"),
+        ("Note LIKE repeat('x', 2000000000)", "use at most 10000"),
+        ("repeat(repeat(Note, 1000), 1000)", "10000 times as large"),
+        ("replace(repeat(Note, 1000), 'a', 'bbbbbbbbbbbbbbbbbbbb')", "10000 times as large"),
+        ("replace(Note, 'a', Note)", "takes nothing computed"),
+        ("regexp_replace(Note, 'a', Note, 'g')", "takes nothing computed"),
+        ("array_to_string(tags, Note)", "takes nothing computed"),
+        ("cardinality(range(0, 100000000)) > 3", "use at most 10000"),
+        ("cardinality(generate_series(0, qty)) > 3", "whole numbers that are written out"),
+        ("cardinality(array_repeat(1, 100000000)) > 3", "use at most 10000"),
+        ("cardinality(array_resize(tags, 100000000)) > 3", "use at most 10000"),
+        ("CAST(NULL AS FLOAT[100000000]) IS NULL", "cast to at most 65536"),
+        ("arrow_cast(NULL, 'FixedSizeBinary(500000000)') IS NULL", "cast to at most 65536"),
+        (&brackets, "more than 16 brackets"),
+        (&deep, "more than 16 levels"),
+    ];
+    for (text, expected) in cases {
+        let reason = expressions.type_of(text, &columns()).expect_err(text);
+        assert!(reason.contains(expected), "{text}: {reason}");
+    }
+    let allowed = [
+        ("repeat(Note, 3)", DataType::String),
+        ("lpad(Note, 8, '0')", DataType::String),
+        ("rpad(Note, 10000)", DataType::String),
+        ("repeat('x', -1)", DataType::String),
+        ("replace(replace(Note, 'a', 'bb'), 'b', '')", DataType::String),
+        ("regexp_replace(Note, '([a-z]+)', '<\\1>', 'g')", DataType::String),
+        ("array_to_string(tags, ', ')", DataType::String),
+        ("concat_ws('-', Note, Note, 'x')", DataType::String),
+        ("tags[1] || tags[2]", DataType::String),
+        ("cardinality(range(1, 100, 3)) > 3", DataType::Bool),
+    ];
+    for (text, expected) in allowed {
+        assert_eq!(expressions.type_of(text, &columns()), Ok(expected), "{text}");
+    }
+}
+
+/// Sums of decimals of 38 digits fit their 128 bits with 39, and went into rows as values that their type does not have.
+#[test]
+fn a_decimal_of_more_digits_than_its_type_has_is_null() {
+    let decimal = DataType::Decimal(38, 0);
+    let columns = [("d".to_owned(), decimal.clone())];
+    let values = vec![6 * 10i128.pow(37), 4 * 10i128.pow(37)];
+    let array = Decimal128Array::from(values).with_precision_and_scale(38, 0).unwrap();
+    let batch = RecordBatch::try_from_iter([("d", Arc::new(array) as ArrayRef)]).unwrap();
+    let sum = RowExpression::compile(&SqlExpressions::new(), "d + d", &columns, decimal).unwrap();
+    let sums = sum.evaluate(&batch);
+    assert_eq!(sums.data_type(), &ArrowType::Decimal128(38, 0));
+    let sums = sums.as_primitive::<Decimal128Type>();
+    assert_eq!(sums.iter().collect::<Vec<_>>(), [None, Some(8 * 10i128.pow(37))]);
 }
 
 #[test]

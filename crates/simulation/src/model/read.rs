@@ -23,10 +23,28 @@ impl Accepted {
 }
 
 impl Model {
-    /// The answers to all outputs of the view, in their order.
-    pub(crate) fn answers(&self, asked: Question<'_>) -> Vec<Told> {
+    /// Whether a row of the entity that is not older than `since` is visible.
+    pub(crate) fn sees_since(&self, asked: Question<'_>, since: i64) -> bool {
+        self.visible(asked).iter().any(|row| row.time >= since)
+    }
+
+    /// Every row of the entity, seen or not, for whoever looks for what went wrong.
+    pub(crate) fn known_rows(&self, asked: Question<'_>) -> Vec<String> {
+        let sources = asked.view.sources.iter().filter_map(|name| self.source(name));
+        let rows = sources.flat_map(|source| &source.rows).filter(|row| row.row.user == Some(asked.user));
+        let shown = |row: &Accepted| {
+            let (seen, Accepted { sequence, time, arrival, retracted, .. }) = (row.visible(asked.q, asked.cut), row);
+            format!(
+                "{sequence}: at {time}, arrived {arrival}, taken back {retracted:?}, seen {seen}, {}",
+                row.row.json()
+            )
+        };
+        rows.map(shown).collect()
+    }
+
+    fn visible(&self, asked: Question<'_>) -> Vec<&Accepted> {
         let filter = condition(asked.view.filter.as_ref());
-        let mut rows: Vec<&Accepted> = asked
+        asked
             .view
             .sources
             .iter()
@@ -34,7 +52,12 @@ impl Model {
             .flat_map(|source| &source.rows)
             .filter(|row| row.visible(asked.q, asked.cut) && row.row.user == Some(asked.user))
             .filter(|row| row.row.passes(filter.as_ref()))
-            .collect();
+            .collect()
+    }
+
+    /// The answers to all outputs of the view, in their order.
+    pub(crate) fn answers(&self, asked: Question<'_>) -> Vec<Told> {
+        let mut rows = self.visible(asked);
         rows.sort_by_key(|row| (row.time, row.sequence));
         let kept = retention(asked.view);
         let seen = rows.iter().any(|row| kept.is_none_or(|kept| row.time >= asked.q - kept));

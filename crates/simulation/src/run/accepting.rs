@@ -34,6 +34,11 @@ impl Run {
         if count > 0 {
             self.note(format_args!("{count} pushes are committed"));
         }
+        self.hear_outcomes()
+    }
+
+    /// Takes note of what became of the pushes that are done; by the events' clock a read may have brought them there.
+    pub(super) fn hear_outcomes(&mut self) -> Checking {
         for one in std::mem::take(&mut self.waiting) {
             if !one.ticket.is_done() {
                 self.waiting.push(one);

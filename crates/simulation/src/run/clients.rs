@@ -130,13 +130,13 @@ impl Run {
     /// A request reaches the engine.
     pub(super) fn take_request(&mut self, client: usize) -> Checking {
         let sent = self.clients[client].clone();
-        if self.model.unsure_of_duplicates(sent.source, &sent.rows) {
+        let before: Vec<&Push> = self.waiting.iter().filter_map(|waiting| waiting.push.as_ref()).collect();
+        if self.model.unsure_of_duplicates(sent.source, &sent.rows, &before) {
             return Ok(());
         }
         let engine = self.engine();
         let name = self.model.sources[sent.source].spec.definition.name.clone();
         let known = sent.key.as_ref().is_some_and(|key| self.knows(sent.source, key));
-        let before: Vec<&Push> = self.waiting.iter().filter_map(|waiting| waiting.push.as_ref()).collect();
         let fates = self.model.fates(sent.source, &sent.rows, &before);
         let body = sent.body();
         let input = if sent.lines { Input::Lines(body.as_bytes()) } else { Input::Json(body.as_bytes()) };

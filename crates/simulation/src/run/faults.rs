@@ -7,6 +7,10 @@ use thalweg_definition::SECOND;
 
 impl Run {
     pub(super) fn fault(&mut self, random: &mut Random) -> Checking {
+        // What is off cannot go off again.
+        if self.is_doomed() {
+            return self.crash(random);
+        }
         let disk = self.machine.disk.clone();
         match random.below(16) {
             0..6 => {

@@ -51,7 +51,7 @@ impl Run {
             }
         }
         self.commit()?;
-        while self.life.building.keys().any(|name| !self.life.half_filled.contains(name)) {
+        while !self.life.building.is_empty() {
             self.fill(&mut random)?;
         }
         self.write_history()?;
@@ -161,7 +161,8 @@ impl Run {
                     format!("{} was damaged, and the warnings are {warnings:?}", path.display())
                 })?;
                 self.note(format_args!("it is survived: {warnings:?}"));
-                if recovered.checkpoint.is_some() || recovered.build_until <= 1 {
+                let lost = warnings.iter().any(|warning| warning.contains("no checkpoint reaches the log"));
+                if !lost && (recovered.checkpoint.is_some() || recovered.build_until <= 1) {
                     self.mend(&path, offset, &copy);
                     return self.adopt((engine, recovered), Damage::Warned);
                 }

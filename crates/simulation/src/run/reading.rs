@@ -167,6 +167,7 @@ impl Run {
             promise: Promise::NothingRefusedWithoutFault,
             what: format!("a read of {} as of {as_of:?} was refused: {error}", view.name),
         })?;
+        self.hear_outcomes()?;
         let (q, cut) = (response.as_of, response.cut);
         match as_of {
             Some(asked) => {
@@ -187,7 +188,10 @@ impl Run {
         })?;
         self.newest_q = q;
         let newest = if self.by_events() { self.model.newest_time } else { self.model.newest_given };
-        self.tally.hold(Promise::VisibleAtOnce, q > newest, || {
+        // After a failed write time stands still where it was in flight, by the events' clock perhaps at the very moment
+        // of what was acknowledged.
+        let stands = self.by_events() && self.engine().has_failed();
+        self.tally.hold(Promise::VisibleAtOnce, stands || q > newest, || {
             format!("a read of now had {q}, and a row of {newest} had been acknowledged")
         })
     }
@@ -211,8 +215,11 @@ impl Run {
             self.tally.hold(Promise::Values, count, || format!("{} has other outputs: {told:?}", view.name))?;
             for (index, (told, meant)) in told.iter().zip(&meant).enumerate() {
                 let error = told.status == status::ERROR;
-                let right =
-                    if error { self.is_out_of_reach(view, windows[index], answer.q, now) } else { told == meant };
+                let right = if error { self.is_out_of_reach(asked, windows[index], now) } else { told == meant };
+                if !right {
+                    let rows = self.model.known_rows(asked);
+                    self.note(format_args!("the model's rows of {user}: {rows:#?}"));
+                }
                 self.tally.hold(Promise::Values, right, || {
                     let (name, Answer { q, cut, .. }) = (&names[index], answer);
                     format!("{name} of {user} at ({q}, {cut}) was answered {told:?} and has to be {meant:?}")
@@ -222,12 +229,17 @@ impl Run {
         Ok(())
     }
 
-    /// Whether the state need not reach back to what a window sees at a past `q`.
-    fn is_out_of_reach(&self, view: &FeatureView, window: &Window, q: i64, now: Option<i64>) -> bool {
+    /// Whether the state need not reach back to what a window sees at a past `q`, or to the rows by which the entity
+    /// counts as seen.
+    fn is_out_of_reach(&self, asked: Question<'_>, window: &Window, now: Option<i64>) -> bool {
         let Some(now) = now else { return false };
-        match bounds(window, q).0 {
-            Some(from) => from < now - retention(view).unwrap_or_else(|| longest_reach(view)),
-            None => q <= self.tidied_at,
+        let kept = retention(asked.view);
+        if kept.is_some_and(|kept| asked.q < now && !self.model.sees_since(asked, now - kept)) {
+            return true;
+        }
+        match bounds(window, asked.q).0 {
+            Some(from) => from < now - kept.unwrap_or_else(|| longest_reach(asked.view)),
+            None => asked.q <= self.tidied_at,
         }
     }
 }

@@ -77,22 +77,30 @@ impl Run {
 
     /// Fills a view from history, while other things happen.
     pub(super) fn fill(&mut self, random: &mut Random) -> Checking {
-        let building = self.life.building.iter().filter(|(name, _)| !self.life.half_filled.contains(*name));
-        let building: Vec<(String, u64)> = building.map(|(name, until)| (name.clone(), *until)).collect();
+        let building = self.life.building.iter().map(|(name, until)| (name.clone(), *until));
+        let building: Vec<(String, u64)> = building.collect();
         if building.is_empty() {
             return Ok(());
         }
-        let (name, until) = random.pick(&building).clone();
-        let outcome = self.bring_to_history();
-        if outcome.is_err() {
-            return self.went("writing history", outcome.as_ref().map(|()| ()));
-        }
+        let (name, mut until) = random.pick(&building).clone();
         let engine = self.engine();
         let runtime = engine.runtime().map_err(|error| Broken {
             promise: Promise::NothingRefusedWithoutFault,
             what: format!("nothing is in force: {error}"),
         })?;
         let Some(view) = runtime.views.get(&name).cloned() else { return Ok(()) };
+        if self.life.half_filled.contains(&name) {
+            match engine.fill_again(&view) {
+                Ok(again) => until = again,
+                Err(error) => return self.went("beginning a view anew", Err(&error)),
+            }
+            self.life.building.insert(name.clone(), until);
+            self.life.half_filled.remove(&name);
+        }
+        let outcome = self.bring_to_history();
+        if outcome.is_err() {
+            return self.went("writing history", outcome.as_ref().map(|()| ()));
+        }
         let fails = random.chance(1, 8);
         if fails {
             self.tables.fail_next_read(random.below(4));

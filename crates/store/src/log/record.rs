@@ -5,6 +5,9 @@ use crate::little_endian::{u32_at, u64_at};
 
 pub(super) const HEADER_BYTES: usize = 24;
 
+/// Length and checksum, which the checksum does not cover.
+pub(super) const UNGUARDED_BYTES: usize = 8;
+
 /// Set on the first record after a sync. Where it stands, all before it was durable: that is how
 /// recovery tells damage from a torn tail.
 const AFTER_SYNC: u8 = 1;
@@ -36,9 +39,13 @@ impl Header {
         HEADER_BYTES + self.payload_bytes as usize
     }
 
+    pub(super) fn checksum(&self) -> u32 {
+        self.checksum
+    }
+
     /// Whether `record`, header included, is what was written.
     pub(super) fn matches(&self, record: &[u8]) -> bool {
-        crc32c::crc32c(&record[8..]) == self.checksum
+        crc32c::crc32c(&record[UNGUARDED_BYTES..]) == self.checksum
     }
 }
 
@@ -73,7 +80,7 @@ pub(super) fn encode(first_sequence: u64, span: u32, kind: u8, after_sync: bool,
     bytes.extend_from_slice(&span.to_le_bytes());
     bytes.extend_from_slice(&[kind, flags, 0, 0]);
     bytes.extend_from_slice(payload);
-    let checksum = crc32c::crc32c(&bytes[8..]);
+    let checksum = crc32c::crc32c(&bytes[UNGUARDED_BYTES..]);
     bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
     bytes
 }

@@ -4,6 +4,7 @@ use super::segment::{self, SegmentInfo, SegmentScan};
 use super::tail;
 use crate::disk::{Disk, Window};
 use crate::error::StoreError;
+use crate::limits::MAX_SEQUENCE;
 use std::path::Path;
 
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, floor_sequence: u64) -> Resul
         return Ok(recovered);
     };
     let (bytes, next_sequence) = scan_last(disk, &last, !unborn)?;
+    check_reach(&last, next_sequence)?;
     if bytes < last.bytes {
         disk.truncate(&last.path, bytes).map_err(|error| StoreError::io(&last.path, "cut the torn end of", error))?;
         recovered.cut(&last, last.bytes - bytes);
@@ -53,7 +55,19 @@ fn find(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentInfo>, StoreError> {
             disk.open_read(&path).and_then(|file| file.len()).map_err(|error| StoreError::io(&path, "read", error))?;
         segments.push(SegmentInfo { first_sequence, bytes, path });
     }
+    if let Some(last) = segments.last() {
+        check_reach(last, last.first_sequence)?;
+    }
     Ok(segments)
+}
+
+/// Refuses a segment that goes so far that a record would not have sequences of its own any more.
+fn check_reach(segment: &SegmentInfo, next_sequence: u64) -> Result<(), StoreError> {
+    if next_sequence > MAX_SEQUENCE - u64::from(u32::MAX) {
+        let why = format!("it claims to go up to sequence {next_sequence}, which no log has reached");
+        return Err(StoreError::damaged(&segment.path, 0, why));
+    }
+    Ok(())
 }
 
 /// Removes a last segment whose header never became durable; no record can have followed it.

@@ -3,7 +3,9 @@
 use super::record::{self, Record};
 use crate::disk::{AppendFile, Disk, Window};
 use crate::error::StoreError;
+use crate::limits::MAX_SEQUENCE;
 use crate::little_endian::u64_at;
+use crate::version;
 use std::path::{Path, PathBuf};
 
 pub(super) const HEADER_BYTES: usize = 16;
@@ -47,23 +49,31 @@ pub(super) struct Active {
     pub(super) bytes: u64,
 }
 
+/// Why there is no new segment.
+pub(super) struct NotCreated {
+    pub(super) error: StoreError,
+    /// A sync failed, after which no later one of that file or directory can be trusted.
+    pub(super) unsynced: bool,
+}
+
 impl Active {
     /// Begins a segment, durably. When that fails nothing of it stays.
-    pub(super) fn create(disk: &dyn Disk, dir: &Path, first_sequence: u64) -> Result<Active, StoreError> {
+    pub(super) fn create(disk: &dyn Disk, dir: &Path, first_sequence: u64) -> Result<Active, NotCreated> {
         let path = path(dir, first_sequence);
-        let fail = |error| StoreError::io(&path, "create", error);
+        let failed = |error| NotCreated { error: StoreError::io(&path, "create", error), unsynced: false };
+        let unsynced = |error| NotCreated { error: StoreError::sync(&path, error), unsynced: true };
         // A leftover of an earlier try may have failed its sync: begin with a file of its own.
-        if disk.exists(&path).map_err(fail)? {
-            disk.remove(&path).map_err(fail)?;
+        if disk.exists(&path).map_err(failed)? {
+            disk.remove(&path).map_err(failed)?;
         }
-        let mut file = disk.open_append(&path).map_err(fail)?;
+        let mut file = disk.open_append(&path).map_err(failed)?;
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&first_sequence.to_le_bytes());
-        let made = file.append(&header).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(dir));
-        if let Err(error) = made {
+        let made = file.append(&header).map_err(failed).and_then(|()| file.sync().map_err(unsynced));
+        if let Err(error) = made.and_then(|()| disk.sync_dir(dir).map_err(unsynced)) {
             // The first error is the one to tell; an empty segment is no harm at the next open.
             let _ = disk.remove(&path);
-            return Err(StoreError::io(&path, "create", error));
+            return Err(error);
         }
         Ok(Active { first_sequence, path, file, bytes: HEADER_BYTES as u64 })
     }
@@ -141,8 +151,12 @@ impl SegmentScan {
             let why = format!("the record starts at sequence {} where {} is due", header.first_sequence, self.expected);
             return Err(self.damaged(why));
         }
+        let next = self.expected.checked_add(u64::from(header.span)).filter(|next| *next <= MAX_SEQUENCE);
+        let Some(next) = next else {
+            return Err(self.damaged("the record claims sequences that no log reaches"));
+        };
         self.offset += length as u64;
-        self.expected += u64::from(header.span);
+        self.expected = next;
         Ok(Some(Record { first_sequence: header.first_sequence, span: header.span, kind: header.kind, payload }))
     }
 
@@ -152,16 +166,10 @@ impl SegmentScan {
 }
 
 fn check_header(path: &Path, header: &[u8], first_sequence: u64) -> Result<(), StoreError> {
-    let version = header[7];
     if !header.starts_with(&MAGIC[..7]) {
         return Err(StoreError::damaged(path, 0, "this is no log segment"));
     }
-    if version != MAGIC[7] {
-        return Err(StoreError::NewerFormat {
-            file: path.to_path_buf(),
-            found: format!("log {}", char::from(version)),
-        });
-    }
+    version::check(path, "log segment", header[7], MAGIC[7])?;
     let found = u64_at(header, 8);
     if found != first_sequence {
         let why = format!("the header says sequence {found}, the name says {first_sequence}");

@@ -4,6 +4,7 @@
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::little_endian::{u32_at, u64_at};
+use crate::version;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"THWLCKP1";
@@ -61,9 +62,7 @@ pub(super) fn read(disk: &dyn Disk, dir: &Path, id: u64) -> Result<Checkpoint, S
     if !bytes.starts_with(&MAGIC[..7]) || bytes.len() < FIXED_BYTES {
         return Err(StoreError::damaged(&path, 0, "this is no checkpoint"));
     }
-    if bytes[7] != MAGIC[7] {
-        return Err(StoreError::NewerFormat { file: path, found: format!("checkpoint {}", char::from(bytes[7])) });
-    }
+    version::check(&path, "checkpoint", bytes[7], MAGIC[7])?;
     if crc32c::crc32c(&bytes[12..]) != u32_at(&bytes, 8) {
         return Err(StoreError::damaged(&path, 8, "the checksum does not match"));
     }

@@ -64,7 +64,10 @@ impl StateStore {
         if let Err(error) = self.disk.write_atomic(&path, &bytes) {
             // It may have got its name before the failure, but nobody was told of it.
             let _ = self.disk.remove(&path);
-            return Err(StoreError::io(&path, "write", error));
+            let error = StoreError::io(&path, "write", error);
+            // It may be one of its syncs that failed: a later one of the directory could not be trusted.
+            self.inner.lock().poisoned |= !matches!(error, StoreError::DiskFull { .. });
+            return Err(error);
         }
         let id = gathered.id;
         let (old_checkpoints, old_segments) = self.inner.lock().let_go(gathered);
@@ -92,6 +95,7 @@ impl StateStore {
         }
         // A checkpoint must be gone for good before a segment that it refers to.
         if self.disk.sync_dir(&self.dir).is_err() {
+            self.inner.lock().poisoned = true;
             return;
         }
         for &id in segments {

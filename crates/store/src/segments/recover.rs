@@ -5,9 +5,9 @@ use super::checkpoint::{self, Checkpoint};
 use super::segment;
 use crate::disk::{Disk, TEMPORARY_ENDING};
 use crate::error::StoreError;
-use crate::limits::KEPT_CHECKPOINTS;
+use crate::limits::{KEPT_CHECKPOINTS, MAX_STATE_FILE_ID};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) struct Found {
     /// Oldest first; the last one is whole and is the one to load.
@@ -23,14 +23,23 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path) -> Result<Found, StoreError> 
     checkpoints.sort_unstable();
     checkpoints.reverse();
     let segments = names.iter().filter_map(|name| segment::id(name));
-    let next_segment = segments.max().map_or(1, |newest| newest + 1);
-    let next_checkpoint = checkpoints.first().map_or(1, |newest| newest + 1);
+    let next_segment = next_id(dir, segments.max(), segment::path)?;
+    let next_checkpoint = next_id(dir, checkpoints.first().copied(), checkpoint::path)?;
 
     let (kept, warnings) = choose(disk, dir, &checkpoints)?;
     if !kept.is_empty() || checkpoints.is_empty() {
         remove_leftovers(disk, dir, &names, &kept)?;
     }
     Ok(Found { kept, warnings, next_segment, next_checkpoint })
+}
+
+/// Ids are not used again while a file with a higher one is there.
+fn next_id(dir: &Path, newest: Option<u64>, path: impl Fn(&Path, u64) -> PathBuf) -> Result<u64, StoreError> {
+    match newest {
+        None => Ok(1),
+        Some(newest) if newest <= MAX_STATE_FILE_ID => Ok(newest + 1),
+        Some(newest) => Err(StoreError::damaged(&path(dir, newest), 0, "its name has an id that was never given")),
+    }
 }
 
 /// Tries the checkpoints, newest first. When all are damaged their files stay: they are all that

@@ -6,6 +6,7 @@ use crate::disk::{AppendFile, Disk, Window};
 use crate::error::StoreError;
 use crate::limits::{MAX_STATE_RECORD_BYTES, STATE_BUFFER_BYTES};
 use crate::little_endian::u64_at;
+use crate::version;
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -163,12 +164,7 @@ fn open(disk: &dyn Disk, path: &Path, id: u64, length: u64) -> Result<Window, St
     if !header.starts_with(&MAGIC[..7]) {
         return Err(StoreError::damaged(path, 0, "this is no state segment"));
     }
-    if header[7] != MAGIC[7] {
-        return Err(StoreError::NewerFormat {
-            file: path.to_path_buf(),
-            found: format!("state segment {}", char::from(header[7])),
-        });
-    }
+    version::check(path, "state segment", header[7], MAGIC[7])?;
     if u64_at(header, 8) != id {
         let why = "the header's id is not the one in the name";
         return Err(StoreError::damaged(path, 8, why));

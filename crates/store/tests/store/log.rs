@@ -3,6 +3,7 @@
 use crate::refused;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use thalweg_store::{Disk, FaultyDisk, Log, LogReader, LogSettings, RealDisk, Record, Recovery, StoreError};
 
 const DIR: &str = "/data/log";
@@ -310,4 +311,140 @@ fn a_newer_format_is_told_from_damage() {
     disk.write_atomic(&path, &bytes).unwrap();
     let error = refused(open(&disk, 300));
     assert!(matches!(error, StoreError::NewerFormat { .. }), "{error}");
+}
+
+/// The bytes of a whole record, written after a sync, as they are in a file.
+fn record_bytes(first_sequence: u64, payload: &[u8]) -> Vec<u8> {
+    let disk = Arc::new(FaultyDisk::new());
+    let (mut log, _) = Log::open(disk.clone(), Path::new(DIR), LogSettings::default(), first_sequence).unwrap();
+    log.append(1, 1, payload).unwrap();
+    disk.read(&log.segments()[0].path).unwrap()[16..].to_vec()
+}
+
+/// A torn record with the bytes of a record in a row was taken for damage, so that the log did not open after a
+/// crash, and everybody who may push could see to that.
+#[test]
+fn a_torn_record_is_cut_whatever_its_rows_look_like() {
+    for unsynced in 1..3 {
+        let disk = Arc::new(FaultyDisk::new());
+        let (mut log, _) = open(&disk, 1 << 20).unwrap();
+        log.append(1, 0, b"kept").unwrap();
+        log.sync().unwrap();
+        let path = only_segment(&disk);
+        let (acknowledged, mut starts) = (disk.read(&path).unwrap(), Vec::new());
+        for _ in 0..unsynced {
+            starts.push(disk.read(&path).unwrap().len());
+            let row = |sequence| [record_bytes(sequence, b""), record_bytes(sequence, b"zzz")].concat();
+            log.append(1, 1, &[vec![b'y'; 700], row(3), row(1000), vec![b'w'; 700]].concat()).unwrap();
+        }
+        let whole = disk.read(&path).unwrap();
+        drop(log);
+        let opens = |bytes: &[u8], records: usize, what: &str| {
+            disk.write_atomic(&path, bytes).unwrap();
+            let (log, recovery) = open(&disk, 1 << 20).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(all(&log).len(), records, "{what}");
+            assert_eq!(recovery.next_sequence, 1 + records as u64, "{what}");
+        };
+        for end in (acknowledged.len()..whole.len()).step_by(5) {
+            opens(&whole[..end], 1 + starts.iter().skip(1).filter(|start| **start <= end).count(), "torn");
+        }
+        // As long as it was to be, and without a sector in the middle.
+        let mut lost = whole.clone();
+        lost[512..1024].fill(0);
+        opens(&lost, 1, "with a lost sector");
+    }
+}
+
+/// Only the payload of a torn record is passed over: a length that says more than it should hid acknowledged records
+/// behind it, once what is inside the extent that it claims was not looked at.
+#[test]
+fn a_length_that_decayed_hides_no_record() {
+    for records in 1..4_usize {
+        let disk = Arc::new(FaultyDisk::new());
+        let (mut log, _) = open(&disk, 1 << 20).unwrap();
+        for _ in 0..records {
+            log.append(2, 1, &[0; 600]).unwrap();
+            log.sync().unwrap();
+        }
+        drop(log);
+        let path = only_segment(&disk);
+        let whole = disk.read(&path).unwrap();
+        for record in 0..records {
+            let start = 16 + record * 624;
+            for length in [0_u32, 1, 599, 601, 624, 650, 1224, 1248, 1900, 1 << 20, 1 << 28] {
+                let mut bytes = whole.clone();
+                bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+                disk.write_atomic(&path, &bytes).unwrap();
+                match refused(open(&disk, 1 << 20)) {
+                    StoreError::Damaged { file, offset, .. } => {
+                        assert_eq!((file, offset), (path.clone(), start as u64), "a length of {length}");
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+        }
+    }
+}
+
+/// Each thing that looked like a header had as many bytes checked as it claimed, so that a torn end of some megabytes
+/// of them, or of a column of numbers, took hours to open.
+#[test]
+fn a_torn_end_full_of_headers_opens_at_once() {
+    let disk = Arc::new(FaultyDisk::new());
+    let (mut log, _) = open(&disk, 1 << 30).unwrap();
+    log.append(1, 0, b"kept").unwrap();
+    log.sync().unwrap();
+    let path = only_segment(&disk);
+    let torn = disk.read(&path).unwrap().len();
+    let headers = 150_000_usize;
+    let mut payload = Vec::new();
+    let mut header = record_bytes(1000, b"");
+    for number in 0..headers {
+        header[..4].copy_from_slice(&(24 * (headers - number - 1) as u32).to_le_bytes());
+        payload.extend_from_slice(&header);
+    }
+    log.append(1, 1, &payload).unwrap();
+    drop(log);
+    let mut bytes = disk.read(&path).unwrap();
+    // Without a header of its own the record claims nothing.
+    bytes[torn..torn + 24].fill(0);
+    disk.write_atomic(&path, &bytes).unwrap();
+    let begun = Instant::now();
+    let (log, recovery) = open(&disk, 1 << 30).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!((all(&log).len(), recovery.cut_bytes), (1, 24 + payload.len() as u64));
+}
+
+/// Sequences near 2^64 overflowed: a panic, or a log that begins again at zero.
+#[test]
+fn sequences_that_no_log_reaches_are_damage() {
+    let near_the_end = |first: u64| {
+        let disk = Arc::new(FaultyDisk::new());
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        let path = Path::new(DIR).join(format!("{first:020}.log"));
+        (disk, path, [b"THWLLOG1".as_slice(), &first.to_le_bytes()].concat())
+    };
+    for first in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1] {
+        let (disk, path, header) = near_the_end(first);
+        for bytes in [header.as_slice(), b"", b"THWL"] {
+            disk.write_atomic(&path, bytes).unwrap();
+            let error = refused(open(&disk, 1 << 20));
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+            assert!(disk.exists(&path).unwrap(), "it stays for repair");
+        }
+    }
+    // The name is possible, and the records go past the end.
+    let first = (1 << 63) - (1 << 32) - 1;
+    let (disk, path, header) = near_the_end(first);
+    let mut log_bytes = header;
+    for number in 0..2 {
+        let mut record = record_bytes(first + number * u64::from(u32::MAX), b"");
+        record[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+        let checksum = crc32c::crc32c(&record[8..]);
+        record[4..8].copy_from_slice(&checksum.to_le_bytes());
+        log_bytes.extend(record);
+        disk.write_atomic(&path, &log_bytes).unwrap();
+        let error = refused(open(&disk, 1 << 20));
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    }
 }

@@ -262,3 +262,20 @@ fn a_decayed_value_is_named_and_not_returned() {
         other => panic!("{other}"),
     }
 }
+
+/// The id after the highest one of a file overflowed: a panic, or ids that are given once more.
+#[test]
+fn ids_that_were_never_given_are_damage() {
+    for name in ["18446744073709551615.seg", "checkpoint-18446744073709551615", "9223372036854775807.seg"] {
+        let disk = Arc::new(FaultyDisk::new());
+        let (store, _) = open(&disk, 200);
+        store.put(1, b"key", b"value").unwrap();
+        store.commit(b"header").unwrap();
+        drop(store);
+        disk.write_atomic(&Path::new(DIR).join(name), b"").unwrap();
+        let before = names(&disk);
+        let error = refused(StateStore::open(disk.clone(), Path::new(DIR), SegmentSettings::default()));
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        assert_eq!(names(&disk), before, "nothing is removed");
+    }
+}

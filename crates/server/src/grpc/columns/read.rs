@@ -10,11 +10,32 @@ use thalweg_engine::literal::from_text;
 
 /// A column with one value a row. The error says what to send instead.
 pub fn read_column(column: &ValueColumn, data_type: &DataType) -> Result<ArrayRef, String> {
-    let values = cells(column, data_type)?;
-    if values.len() > MAX_READ_ENTITIES {
-        return Err(format!("{} values are more than {MAX_READ_ENTITIES}: ask in parts", values.len()));
+    // Before anything is made of them.
+    let rows = column.values.as_ref().map_or(0, rows_of);
+    if rows > MAX_READ_ENTITIES {
+        return Err(format!("{rows} values are more than {MAX_READ_ENTITIES}: ask in parts"));
     }
+    let values = cells(column, data_type)?;
     Ok(array_from_values(values.iter(), data_type))
+}
+
+/// How many rows a column has.
+fn rows_of(values: &Values) -> usize {
+    match values {
+        Values::Bools(own) => own.values.len(),
+        Values::Int32s(own) => own.values.len(),
+        Values::Int64s(own) => own.values.len(),
+        Values::Floats(own) => own.values.len(),
+        Values::Doubles(own) => own.values.len(),
+        Values::Decimals(own) => own.values.len(),
+        Values::Strings(own) => own.values.len(),
+        Values::Binaries(own) => own.values.len(),
+        Values::Dates(own) => own.values.len(),
+        Values::Timestamps(own) => own.values.len(),
+        Values::Lists(own) => own.lengths.len(),
+        Values::Vectors(own) => own.values.len() / (own.dimension.max(1) as usize),
+        Values::Maps(own) => own.lengths.len(),
+    }
 }
 
 fn cells(column: &ValueColumn, data_type: &DataType) -> Result<Vec<Value>, String> {
@@ -92,14 +113,15 @@ fn each<T>(items: &[T], nulls: &[bool], read: impl Fn(&T) -> Result<Value, Strin
 }
 
 fn lists(own: &Lists, nulls: &[bool], item: &DataType) -> Result<Vec<Value>, String> {
+    let total: u64 = own.lengths.iter().map(|length| u64::from(*length)).sum();
+    let there = own.items.as_ref().and_then(|items| items.values.as_ref()).map_or(0, rows_of);
+    if total != there as u64 {
+        return Err(format!("the lengths add up to {total}, and there are {there} items: send as many"));
+    }
     let items = match &own.items {
         Some(items) if items.values.is_some() => cells(items, item).map_err(|why| format!("items: {why}"))?,
         _ => Vec::new(),
     };
-    let total: u64 = own.lengths.iter().map(|length| u64::from(*length)).sum();
-    if total != items.len() as u64 {
-        return Err(format!("the lengths add up to {total}, and there are {} items: send as many", items.len()));
-    }
     let mut rest = items.into_iter();
     let rows: Vec<Value> =
         own.lengths.iter().map(|length| Value::List(rest.by_ref().take(*length as usize).collect())).collect();

@@ -148,6 +148,26 @@ fn what_does_not_fit_is_refused_with_the_mend() {
     assert!(error(bare(Values::Bools(bools)), DataType::Bool).contains("more than 100000"));
 }
 
+/// Rows were counted once they had all been made values, so that a message took many times its size before it was
+/// refused.
+#[test]
+fn too_many_rows_are_refused_before_they_are_read() {
+    let unreadable = vec!["no decimal".to_owned(); 100_001];
+    let lists_of = |lengths: Vec<u32>, values: Vec<String>| {
+        let items = Some(Box::new(bare(Values::Strings(Strings { values }))));
+        Values::Lists(Box::new(Lists { lengths, items }))
+    };
+    let refused = |values: Values, data_type: DataType| read_column(&bare(values), &data_type).unwrap_err();
+    let rows = refused(Values::Decimals(Decimals { values: unreadable.clone() }), DataType::Decimal(5, 2));
+    assert_eq!(rows, "100001 values are more than 100000: ask in parts");
+    let empty = refused(lists_of(vec![0; 100_001], vec![]), list_of(DataType::Decimal(5, 2)));
+    assert_eq!(empty, "100001 values are more than 100000: ask in parts");
+    let items = refused(lists_of(vec![1], unreadable), list_of(DataType::Decimal(5, 2)));
+    assert_eq!(items, "the lengths add up to 1, and there are 100001 items: send as many");
+    let vectors = Values::Vectors(Vectors { dimension: 2, values: vec![0.0; 200_002] });
+    assert_eq!(refused(vectors, DataType::Vector(2)), "100001 values are more than 100000: ask in parts");
+}
+
 #[test]
 fn a_null_needs_no_readable_value() {
     let decimals = Values::Decimals(Decimals { values: vec![String::new(), "2".to_owned()] });
