@@ -8,7 +8,8 @@ use thalweg_engine::limits::TIMES;
 use thalweg_engine::literal::{from_text, timestamp, timestamp_text};
 
 /// Types that a column with bounds or allowed values can have.
-const TYPES: [DataType; 10] = [
+const TYPES: [DataType; 11] = [
+    DataType::Bytes,
     DataType::Bool,
     DataType::Int32,
     DataType::Int64,

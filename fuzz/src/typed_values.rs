@@ -19,7 +19,8 @@ pub fn run(data: &[u8]) {
         assert_eq!(json.is_null(), value.is_null(), "{json} as {data_type}");
         if let (DataType::Vector(_), Value::Bytes(elements)) = (&data_type, &value) {
             let mut floats = elements.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four")));
-            assert!(floats.all(f32::is_finite), "an element of {json} became infinite");
+            let said = json.to_string().contains("Infinity") || json.to_string().contains("NaN");
+            assert!(said || floats.all(f32::is_finite), "an element of {json} became infinite");
         }
     }
     if let Ok(text) = std::str::from_utf8(rest)

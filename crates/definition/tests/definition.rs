@@ -7,8 +7,8 @@ mod support;
 use std::collections::BTreeMap;
 use support::{Names, base, checked, column, feature, refused};
 use thalweg_definition::{
-    Aggregation, AsOf, Consequence, DataType, Dedup, Derived, Duration, FeatureService, Manifest, OnDemandFeature,
-    SourceKind, TrainingSet, Window, parse_literal_ok, plan, validate, view_state_key,
+    Aggregation, AsOf, Consequence, DataType, Dedup, Derived, Duration, FeatureService, Literal, Manifest,
+    OnDemandFeature, SourceKind, TrainingSet, Window, parse_literal, parse_literal_ok, plan, validate, view_state_key,
 };
 
 fn days(n: i64) -> Duration {
@@ -279,6 +279,15 @@ fn literals_are_values_of_their_type() {
     for (data_type, literal, expected) in cases {
         assert_eq!(parse_literal_ok(&data_type.parse().unwrap(), literal), expected, "{data_type} {literal}");
     }
+    // What is taken is read: validation and the engine had a parser each.
+    let read = |text: &str, data_type: &str| parse_literal(text, &data_type.parse().unwrap());
+    assert_eq!(read("-0012.30", "decimal(6,2)"), Ok(Literal::Decimal(-1230)));
+    assert_eq!(read(".5", "decimal(38,38)"), Ok(Literal::Decimal(5 * 10i128.pow(37))));
+    assert_eq!(read("0", "decimal(3,0)"), Ok(Literal::Decimal(0)));
+    assert_eq!(read("AAEC", "bytes"), Ok(Literal::Bytes(vec![0, 1, 2])));
+    assert_eq!(read("1970-01-02", "date"), Ok(Literal::Int(1)));
+    assert_eq!(read("+10000-01-01T00:00:00.000001Z", "timestamp"), Ok(Literal::Int(253_402_300_800_000_001)));
+    assert_eq!(read("1e39", "float32"), Err("`1e39` is not a float32".to_owned()));
     // Validation took a decimal of any number of zeros in front, which nobody could read later.
     assert!(!parse_literal_ok(&DataType::Decimal(10, 2), &format!("{}1", "0".repeat(80))));
 }

@@ -20,6 +20,8 @@ use std::sync::atomic::Ordering;
 pub(crate) const DEDUP_SPACE: u32 = u32::MAX;
 pub(crate) const CHANGES_SPACE: u32 = u32::MAX - 1;
 pub(crate) const IDEMPOTENCY_SPACE: u32 = u32::MAX - 2;
+/// By the space of a view: up to which event time it has let rows go.
+pub(crate) const FORGOTTEN_SPACE: u32 = u32::MAX - 3;
 
 /// A store this many times larger than what was last written whole is written anew.
 const REWRITE_FACTOR: u64 = 3;
@@ -117,6 +119,9 @@ impl Engine {
             let flushed = view.state.flush(&self.store, rewrite, between)?;
             outcome.entities += flushed.entities;
             outcome.bytes += flushed.bytes;
+            // After its entities: one that goes meanwhile is no less forgotten for being stored.
+            let (space, forgotten) = (view.state.space.to_be_bytes(), view.state.forgotten().to_le_bytes());
+            self.store.put(FORGOTTEN_SPACE, &space, &forgotten)?;
         }
         self.write_extras(extras, header.position)?;
         let header = postcard::to_allocvec(header).expect("plain data");

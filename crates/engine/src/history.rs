@@ -42,6 +42,9 @@ pub trait HistoryTables {
         take: &mut dyn FnMut(RecordBatch) -> Result<(), Self::Error>,
     ) -> Result<(), Self::Error>;
 
+    /// Whether a source has rows of events before a time.
+    fn reaches_before(&self, source: &Source, time: i64) -> Result<bool, Self::Error>;
+
     /// The rows of a change source before sequence `until`, each with what took it back.
     fn changes(
         &self,
@@ -167,7 +170,9 @@ pub fn fill_view<T: HistoryTables>(
         // No read asks for an earlier time; the clock may be further on.
         let settled = engine.timeline.settled();
         let retained = view.plan.retention.map(|retention| settled.saturating_sub(retention));
-        if let Some(retained) = retained {
+        if let Some(retained) = retained
+            && tables.reaches_before(definition, retained)?
+        {
             // Entities that live rows have made already lack those before as well.
             engine.lacks(view, retained.saturating_sub(1))?;
         }

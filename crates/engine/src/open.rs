@@ -2,7 +2,7 @@
 
 use crate::batch::{Ack, BATCH_RECORD, LoggedBatch};
 use crate::changes::CurrentRow;
-use crate::checkpoint::{CHANGES_SPACE, CheckpointHeader, DEDUP_SPACE, IDEMPOTENCY_SPACE};
+use crate::checkpoint::{CHANGES_SPACE, CheckpointHeader, DEDUP_SPACE, FORGOTTEN_SPACE, IDEMPOTENCY_SPACE};
 use crate::commit::end_of;
 use crate::dedup::Seen;
 use crate::engine::{
@@ -164,9 +164,17 @@ impl Engine {
         let mut sequencer = self.sequencer.lock();
         let mut memory = 0u64;
         let mut bad: Option<String> = None;
+        let mut forgotten: HashMap<u32, i64> = HashMap::new();
         self.store.load(&mut |space, key, value, location, put| {
             let restored = match (space, put) {
                 (DEDUP_SPACE | CHANGES_SPACE | IDEMPOTENCY_SPACE, _) => sequencer.restore(space, key, value, put),
+                (FORGOTTEN_SPACE, _) => match (<[u8; 4]>::try_from(key), <[u8; 8]>::try_from(value)) {
+                    (Ok(space), Ok(time)) => {
+                        forgotten.insert(u32::from_be_bytes(space), i64::from_le_bytes(time));
+                        Ok(())
+                    }
+                    _ => Err("a time up to which a view has forgotten does not decode".to_owned()),
+                },
                 (space, true) => match by_space.get(&space) {
                     Some(view) => {
                         memory += value.len() as u64 + 256;
@@ -192,8 +200,11 @@ impl Engine {
         }
         for view in by_space.values() {
             recovered.entities += view.state.entities() as u64;
-            if let Some(retention) = view.plan.retention {
-                view.state.forget(self.now().saturating_sub(retention).saturating_sub(1));
+            match (forgotten.get(&view.state.space), view.plan.retention) {
+                (Some(time), _) => view.state.forget(*time),
+                // A checkpoint that does not say so, of an earlier version: as much as it may be.
+                (None, Some(retention)) => view.state.forget(self.now().saturating_sub(retention).saturating_sub(1)),
+                (None, None) => {}
             }
         }
         Ok(())

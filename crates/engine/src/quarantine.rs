@@ -5,16 +5,31 @@ use crate::decode::Input;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::ingest::PushRequest;
-use thalweg_store::StoredQuarantine;
+use thalweg_store::{QuarantinedRow, StoredQuarantine};
 
 /// Rows replayed in one go.
 const REPLAY_ROWS: u64 = 10_000;
 
 impl Engine {
-    /// Quarantined rows of a source, oldest first.
+    /// Quarantined rows of a source, oldest first. Those that the metadata cannot take, as on a full disk, come last
+    /// and have the id 0; they are replayed once they are listed.
     pub fn quarantined(&self, source: &str, limit: u64, offset: u64) -> Result<Vec<StoredQuarantine>, EngineError> {
         self.source(source)?;
-        Ok(self.metadata.quarantined(source, limit, offset)?)
+        let unlisted: Vec<QuarantinedRow> = {
+            let mut committer = self.committer.lock();
+            match self.list_quarantined(&mut committer) {
+                Ok(()) => Vec::new(),
+                Err(_) => committer.unlisted.iter().filter(|row| row.source == source).cloned().collect(),
+            }
+        };
+        let mut rows = self.metadata.quarantined(source, limit, offset)?;
+        if !unlisted.is_empty() {
+            let listed = self.metadata.quarantine_count(source)?.waiting;
+            let (skipped, room) = (offset.saturating_sub(listed), limit.saturating_sub(rows.len() as u64));
+            let own = unlisted.into_iter().skip(skipped as usize).take(usize::try_from(room).unwrap_or(usize::MAX));
+            rows.extend(own.map(|row| StoredQuarantine { id: 0, row, replayed: false }));
+        }
+        Ok(rows)
     }
 
     /// Pushes the quarantined rows of a source again. Rows that are still bad come back to the quarantine, as rows

@@ -160,6 +160,11 @@ impl ViewState {
         self.forgotten.fetch_max(time, Ordering::Relaxed);
     }
 
+    /// Rows up to this event time may be gone with their entity.
+    pub fn forgotten(&self) -> i64 {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
     /// Takes note that rows up to a time were never brought, of no entity.
     pub fn lack(&self, store: &StateStore, plan: &ViewPlan, time: i64) -> Result<(), EngineError> {
         self.forget(time);

@@ -183,6 +183,15 @@ impl HistoryTables for SimulatedTables {
         Ok(())
     }
 
+    fn reaches_before(&self, source: &Source, time: i64) -> Result<bool, EngineError> {
+        let (batches, _) = self.contents(&source.name);
+        let mut found = false;
+        for batch in &batches {
+            found |= kept(batch, |times: Times| times.time < time)?.num_rows() > 0;
+        }
+        Ok(found)
+    }
+
     fn changes(
         &self,
         source: &Source,
@@ -278,6 +287,10 @@ impl HistoryTables for Interrupted<'_> {
             self.pause();
             taken
         })
+    }
+
+    fn reaches_before(&self, source: &Source, time: i64) -> Result<bool, EngineError> {
+        self.tables.reaches_before(source, time)
     }
 
     fn changes(

@@ -206,11 +206,11 @@ impl Log {
             freed += oldest.bytes;
             self.sealed.remove(0);
         }
-        if freed > 0 {
-            if let Err(error) = self.disk.sync_dir(&self.dir) {
-                self.poisoned = true;
-                return Err(StoreError::sync(&self.dir, error));
-            }
+        if freed > 0
+            && let Err(error) = self.disk.sync_dir(&self.dir)
+        {
+            self.poisoned = true;
+            return Err(StoreError::sync(&self.dir, error));
         }
         Ok(freed)
     }

@@ -1,8 +1,8 @@
 //! One test for each fault that hostile input found in the engine; each opens with what it keeps out.
 
 use crate::support::{
-    NEW_YEAR, World, column, counted, deduplicating, finish, ids, logged, manifest, order, push, push_with_key,
-    request, source,
+    NEW_YEAR, World, column, counted, deduplicating, finish, ids, ids_view, logged, manifest, order, push,
+    push_with_key, request, source,
 };
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::cast;
@@ -21,12 +21,12 @@ use thalweg_engine::{Engine, Input, LoggedBatch, PushRequest, decode, source_sch
 fn rows_past_the_bound_are_not_read() {
     let source = source("orders");
     let schema = source_schema(&source);
-    let refused = |input| match decode(&source, &schema, input) {
+    let refused = |input: Input<'_>| match decode(&source, &schema, input) {
         Ok(decoded) => panic!("{} rows were taken", decoded.read),
         Err(error) => error.to_string(),
     };
     // What comes behind the bound is not looked at any more.
-    let array = [b"[".as_slice(), &b"1,".repeat(MAX_BATCH_ROWS + 1), b"this is no JSON"].concat();
+    let array = [b"[".as_slice(), &b"1,".repeat(MAX_BATCH_ROWS + 1)[..], b"this is no JSON".as_slice()].concat();
     let error = refused(Input::Json(&array));
     assert!(error.contains("a push has at most 1048576 rows"), "{error}");
     let error = refused(Input::Lines(&b"1\n".repeat(MAX_BATCH_ROWS + 1)));
@@ -120,8 +120,8 @@ fn rows_of_all_types() -> RecordBatch {
         vec![Value::List(vec![float(f64::NAN), Value::Null]), Value::List(vec![]), Value::Null],
         vec![vector([1.5, f32::INFINITY]), Value::Null, vector([-0.0, f32::MIN_POSITIVE / 8.0])],
     ];
-    let schema = source_schema(&all_types(None).sources[0]);
-    let declared = &all_types(None).sources[0].columns;
+    let manifest = all_types(None);
+    let (schema, declared) = (source_schema(&manifest.sources[0]), &manifest.sources[0].columns);
     let arrays =
         columns.iter().zip(declared).map(|(values, column)| array_from_values(values.iter(), &column.data_type));
     RecordBatch::try_new(schema, arrays.collect()).expect("columns of the source")
@@ -132,7 +132,7 @@ fn as_others_write_it(batch: &RecordBatch) -> RecordBatch {
     let other = |name: &str| match name {
         "status" => ArrowType::Dictionary(Box::new(ArrowType::Int32), Box::new(ArrowType::Utf8)),
         "user" => ArrowType::LargeUtf8,
-        "at" => ArrowType::Timestamp(TimeUnit::Nanosecond, None),
+        "at" => ArrowType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
         "id" => ArrowType::Int16,
         "single" => ArrowType::Float64,
         "raw" => ArrowType::LargeBinary,
@@ -223,7 +223,7 @@ fn a_source_that_is_gone_forgets_its_duplicates() {
     world.apply(&engine, renamed);
     assert_eq!(push(&engine, "orders", &row).deduplicated, 1);
 
-    world.apply(&engine, manifest(vec![source("returns")], vec![]));
+    world.apply(&engine, manifest(vec![source("returns")], vec![ids_view("w", "returns")]));
     let applied = world.apply(&engine, deduplicating());
     finish(&engine, &applied.to_build);
     assert_eq!(push(&engine, "orders", &row).applied, 1, "nothing was kept of a source that was gone");

@@ -69,6 +69,23 @@ impl HistoryTables for Instance {
         Ok(())
     }
 
+    fn reaches_before(&self, source: &Source, time: i64) -> Result<bool, ServerError> {
+        let request = ReadRequest {
+            columns: vec![source.timestamp.clone()],
+            from_time: None,
+            until_time: Some(time),
+            max_sequence: None,
+            delta_version: None,
+        };
+        let mut stream = self.block_on(self.history.read(source, &request))?;
+        while let Some(batch) = self.block_on(stream.next()) {
+            if batch.map_err(|error| ServerError::Internal(error.to_string()))?.num_rows() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn changes(
         &self,
         source: &Source,

@@ -15,7 +15,7 @@ const KEEP_SINCE: i64 = i64::MIN;
 
 impl Run {
     /// An operation may fail for a reason, and else not.
-    fn went(&mut self, what: &str, outcome: Result<(), &EngineError>) -> Checking {
+    fn went(&mut self, what: &str, outcome: Result<&(), &EngineError>) -> Checking {
         self.note(format_args!("{what}: {outcome:?}"));
         let right = outcome.is_ok() || self.in_trouble();
         self.tally.hold(Promise::NothingRefusedWithoutFault, right, || format!("{what} failed: {outcome:?}"))
@@ -38,13 +38,13 @@ impl Run {
             let right = outcome.position <= self.model.next_sequence;
             self.tally.hold(Promise::Durable, right, || format!("a checkpoint is ahead of the log: {outcome:?}"))?;
         }
-        self.went("a checkpoint", outcome.as_ref().map(|_| ()))
+        self.went("a checkpoint", outcome.map(drop).as_ref())
     }
 
     pub(super) fn tidy(&mut self) -> Checking {
         let outcome = self.engine().tidy();
         self.tidied_at = self.now()?;
-        self.went("tidying", outcome.as_ref().map(|()| ()))
+        self.went("tidying", outcome.as_ref())
     }
 
     /// The log is cut as far as history and the older checkpoint allow.
@@ -53,12 +53,12 @@ impl Run {
         let Ok(runtime) = engine.runtime() else { return Ok(()) };
         let history = self.writer.least(&runtime).unwrap_or(1);
         let outcome = engine.truncate_log(history, KEEP_BYTES, KEEP_SINCE);
-        self.went("cutting the log", outcome.as_ref().map(|_| ()))
+        self.went("cutting the log", outcome.map(drop).as_ref())
     }
 
     pub(super) fn write_history(&mut self) -> Checking {
         let outcome = self.bring_to_history();
-        self.went("writing history", outcome.as_ref().map(|()| ()))
+        self.went("writing history", outcome.as_ref())
     }
 
     pub(super) fn bring_to_history(&mut self) -> Result<(), EngineError> {
@@ -99,7 +99,7 @@ impl Run {
         }
         let outcome = self.bring_to_history();
         if outcome.is_err() {
-            return self.went("writing history", outcome.as_ref().map(|()| ()));
+            return self.went("writing history", outcome.as_ref());
         }
         let fails = random.chance(1, 8);
         if fails {
@@ -139,7 +139,7 @@ impl Run {
                 if broken.is_none() && own.chance(1, 12) {
                     // One of a view that is half filled; it may fail where the disk does.
                     let outcome = engine.checkpoint().map(|_| ());
-                    broken = self.went("a checkpoint", outcome.as_ref().map(|()| ())).err();
+                    broken = self.went("a checkpoint", outcome.as_ref()).err();
                 }
             };
             let between: &mut dyn FnMut() = &mut between;
@@ -221,7 +221,7 @@ impl Run {
             Ok(()) => self.ready.extend(made.iter().cloned()),
             Err(_) => self.life.building.extend(made.iter().map(|name| (name.clone(), 1))),
         }
-        self.went("declaring views built", outcome.as_ref().map(|()| ()))
+        self.went("declaring views built", outcome.as_ref())
     }
 }
 

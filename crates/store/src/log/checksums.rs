@@ -67,7 +67,7 @@ impl Tables {
     }
 
     fn shifted(&self, crc: u32, zeros: usize) -> u32 {
-        let needed = self.shifts.iter().enumerate().filter(|(power, _)| zeros >> power & 1 == 1);
+        let needed = self.shifts.iter().enumerate().filter(|(power, _)| (zeros >> power) & 1 == 1);
         needed.fold(crc, |crc, (_, shift)| apply(shift, crc))
     }
 }
