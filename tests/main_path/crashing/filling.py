@@ -167,7 +167,8 @@ class FullLife(Life):
                     log.seek(since)
                     said = log.read().decode("utf-8", "replace")
                 if "full" not in said:
-                    raise Broken(f"on a full disk it does not start, and does not say that:\n{said[-600:]}")
+                    ended = self.server.process.returncode
+                    raise Broken(f"on a full disk it does not start ({ended}), and does not say why:\n{said[-600:]}")
                 self.tally.found["starts refused on a full disk"] += 1
                 self.server.process = None
                 return

@@ -400,7 +400,8 @@ fn a_torn_end_full_of_headers_opens_at_once() {
     let mut payload = Vec::new();
     let mut header = record_bytes(1000, b"");
     for number in 0..headers {
-        header[..4].copy_from_slice(&(24 * (headers - number - 1) as u32).to_le_bytes());
+        // Each claims all that follows and a little more, so that none is whole.
+        header[..4].copy_from_slice(&(24 * (headers - number) as u32).to_le_bytes());
         payload.extend_from_slice(&header);
     }
     log.append(1, 1, &payload).unwrap();
