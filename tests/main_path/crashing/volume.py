@@ -28,7 +28,7 @@ class Volume:
             image = folder / "image"
             with image.open("wb") as file:
                 file.truncate(mebibytes * MIB)
-            # Blocks of a page: where they are smaller, SQLite finds out about a full disk by a signal that ends the process.
+            # Blocks of a page: where they are smaller, SQLite learns of a full disk by a signal that ends the process.
             _run("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", str(image))
             _run("mount", "-o", "loop", str(image), str(self.path))
 
