@@ -11,7 +11,7 @@ use crate::decode::Reject;
 use crate::error::EngineError;
 use crate::ipc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow_ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -179,10 +179,25 @@ fn to_ipc(batch: &RecordBatch) -> Vec<u8> {
 fn from_ipc(bytes: &[u8]) -> Result<RecordBatch, EngineError> {
     // They are written as they are, so decompressed they have no more bytes than before.
     let (schema, mut batches) = ipc::batches(bytes, bytes.len() as u64).map_err(damaged)?;
+    if let Some(field) = schema.fields().iter().find(|field| !is_plain(field.data_type())) {
+        return Err(damaged(format!(
+            "column `{}` is of type {}, which no source has",
+            field.name(),
+            field.data_type()
+        )));
+    }
     match (batches.pop(), batches.len()) {
         (None, _) => Ok(RecordBatch::new_empty(schema)),
         (Some(batch), 0) => Ok(batch),
         (Some(_), more) => Err(damaged(format!("it has {more} batches more than the one of a push"))),
+    }
+}
+
+/// Whether a column of the log may have this type. Arrow panics at some of the others where their parts do not fit.
+fn is_plain(data_type: &ArrowType) -> bool {
+    match data_type {
+        ArrowType::List(item) | ArrowType::FixedSizeList(item, _) => is_plain(item.data_type()),
+        other => !other.is_nested() && !matches!(other, ArrowType::Dictionary(..) | ArrowType::RunEndEncoded(..)),
     }
 }
 

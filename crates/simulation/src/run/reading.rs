@@ -237,6 +237,11 @@ impl Run {
         if kept.is_some_and(|kept| asked.q < now && !self.model.sees_since(asked, now - kept)) {
             return true;
         }
+        // Of rows that are folded nobody knows any more which had arrived, so whether the entity had been seen.
+        let recent = now - longest_reach(asked.view);
+        if kept.is_none() && asked.q <= self.tidied_at && !self.model.sees_since(asked, recent) {
+            return true;
+        }
         match bounds(window, asked.q).0 {
             Some(from) => from < now - kept.unwrap_or_else(|| longest_reach(asked.view)),
             None => asked.q <= self.tidied_at,

@@ -49,6 +49,12 @@ impl LogReader {
             if scan.expected() >= self.until {
                 return Ok(None);
             }
+            // What the next segment goes on from is all that this one has; bytes behind it are none of a record.
+            if self.waiting.as_ref().and_then(VecDeque::front) == Some(&scan.expected()) {
+                self.expected = Some(scan.expected());
+                self.current = None;
+                continue;
+            }
             match scan.next_record()? {
                 Some(record) if record.first_sequence + u64::from(record.span) > self.from => {
                     return Ok(Some(record));
@@ -73,12 +79,9 @@ impl LogReader {
                 self.waiting.insert(found)
             }
         };
-        let Some(first_sequence) = waiting.pop_front() else {
-            return Ok(None);
+        let Some(first_sequence) = waiting.pop_front().filter(|first| *first < self.until) else {
+            return self.nothing_is_missing().map(|()| None);
         };
-        if first_sequence >= self.until {
-            return Ok(None);
-        }
         let path = segment::path(&self.dir, first_sequence);
         if let Some(expected) = self.expected
             && expected != first_sequence
@@ -87,6 +90,19 @@ impl LogReader {
             return Err(StoreError::damaged(&path, 0, why));
         }
         SegmentScan::open(&*self.disk, &path, first_sequence).map(Some)
+    }
+}
+
+impl LogReader {
+    /// The last segment has been read, so that all of what was asked for has been.
+    fn nothing_is_missing(&self) -> Result<(), StoreError> {
+        match self.expected {
+            Some(expected) if expected < self.until => {
+                let path = segment::path(&self.dir, expected);
+                Err(StoreError::damaged(&path, 0, format!("the records from sequence {expected} on are missing")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
