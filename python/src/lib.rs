@@ -5,10 +5,6 @@
 
 mod engine;
 
-/// Large batches come and go: the system's allocator gives their pages back, and has them cleared anew each time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
