@@ -316,16 +316,8 @@ class Round:
 
 def draw_manner(chance: random.Random, definitions: Definitions) -> Manner:
     by_service = [[view.name for view in definitions.views if view.deep == deep] for deep in (False, True)]
-    views = definitions.views
-    # A source that no other view reads would not be declared without it, and rows are pushed from the start.
-    needed = {
-        view.name
-        for view in views
-        for source in view.sources
-        if not any(source in other.sources for other in views if other.name != view.name)
-    }
     # A service with one view would be gone without it.
-    spared = [name for names in by_service if len(names) > 1 for name in names if name not in needed]
+    spared = [name for names in by_service if len(names) > 1 for name in names]
     return Manner(
         memory=chance.choice((None, None, "1MB", "8MB")),
         reopen=chance.random() < 0.4,

@@ -188,7 +188,7 @@ class Definitions:
         services = [
             tw.FeatureService("deep" if deep else "wide", features=views) for deep, views in made.items() if views
         ]
-        return tw.Project("tables", services)
+        return tw.Project("tables", [*services, *sources.values()])
 
 
 def declared_view(view: View, entity: tw.Entity, sources: list[tw.EventSource]) -> tw.FeatureView:
