@@ -28,6 +28,8 @@ SECONDS, LONG_SECONDS = 120, 1800
 SHORT_EVENTS, LONG_EVENTS = 10_000_000, 50_000_000
 # Batches that the newest may be ahead of a read: less than the day by which retention is longer than the windows.
 LAG_OF_READS = 8
+# From so many reads on, some have to be in time.
+ENOUGH_READS = 10
 SETTINGS = {
     "clock": "events",
     "memory": "256MB",
@@ -253,7 +255,7 @@ class Soak:
 
     def judge_accounts(self) -> None:
         """The ledger has every row, the clicks are as many as were acknowledged, and reads were answered."""
-        if self.late_reads == self.reads:
+        if self.reads >= ENOUGH_READS and self.late_reads == self.reads:
             self.broken(f"all of {self.reads} reads came too late to be answered")
         post = Posting(self.server)
         ledger = post.json(f"/v1/sources/{events.SOURCE}")
@@ -287,7 +289,8 @@ class Soak:
         for name in ("handles", "threads"):
             flat = flatness(marks, [getattr(sample, name) for sample in samples], WARM_EVENTS)
             notes[name] = flat.text()
-            if flat.late > flat.early + HANDLES:
+            # The threads that the lake may have are bounded, and a short run is over before they are all there.
+            if flat.late > flat.early + HANDLES and (name == "handles" or settled == SETTLED_EVENTS):
                 self.broken(f"{name} grew: {flat.text()}")
         self.judge_disk([sample for sample in samples if sample.mark >= WARM_EVENTS])
 
