@@ -146,7 +146,8 @@ impl Gathered {
 /// Fills a view with the rows of history before `until`, which has to reach that far, and declares it built.
 ///
 /// # Errors
-/// Those of the tables; the view then holds a part of the rows and answers nothing until a restart begins anew.
+/// Those of the tables; the view then holds a part of the rows and answers nothing until [`Engine::fill_again`] has
+/// emptied it and it is filled, or a restart begins anew.
 pub fn fill_view<T: HistoryTables>(
     engine: &Engine,
     tables: &T,

@@ -37,7 +37,9 @@ pub fn write_value(out: &mut String, column: &dyn Array, row: usize, data_type: 
         DataType::Float64 => write_float(out, column.as_primitive::<Float64Type>().value(row)),
         DataType::List(item) => write_column(out, &column.as_list::<i32>().value(row), item),
         DataType::Vector(_) => write_vector(out, &column.as_fixed_size_list().value(row)),
-        DataType::Map(key, value) => write_map(out, column, row, key, value),
+        DataType::Map(key, item) => write_map(out, column, row, key, &mut |out, values, entry| {
+            write_value(out, values, entry, item);
+        }),
         DataType::String => write_text(out, column.as_string::<i32>().value(row)),
         DataType::Timestamp => {
             let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
@@ -78,7 +80,14 @@ fn float_word(value: f64) -> Option<&'static str> {
     value.is_infinite().then_some(if value > 0.0 { "Infinity" } else { "-Infinity" })
 }
 
-fn write_map(out: &mut String, column: &dyn Array, row: usize, key: &DataType, value: &DataType) {
+/// A map as an object whose keys are text; `write` writes each value.
+pub fn write_map(
+    out: &mut String,
+    column: &dyn Array,
+    row: usize,
+    key: &DataType,
+    write: &mut dyn FnMut(&mut String, &dyn Array, usize),
+) {
     let entries = column.as_map().value(row);
     let (keys, values) = (entries.column(0), entries.column(1));
     out.push('{');
@@ -89,7 +98,7 @@ fn write_map(out: &mut String, column: &dyn Array, row: usize, key: &DataType, v
             key => write!(out, "\"{}\"", plain_text(keys, entry, key)).expect(TAKES),
         }
         out.push(':');
-        write_value(out, values, entry, value);
+        write(out, values, entry);
     }
     out.push('}');
 }

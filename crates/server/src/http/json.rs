@@ -16,7 +16,7 @@ pub use read::parse_feature_request;
 pub use read::point_in_time;
 pub(crate) use read::{expected, unexpected};
 pub use write::feature_response;
-pub(crate) use write::{plain_text, separate, write_text, write_value};
+pub(crate) use write::{plain_text, separate, write_map, write_text, write_value};
 
 /// What a JSON object says. A list is refused, though its items may be in the order of the members.
 pub(crate) fn from_object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {

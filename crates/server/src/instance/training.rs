@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -138,7 +139,11 @@ impl Instance {
         let instance = self.clone();
         let id = job.id.clone();
         self.spawn("thalweg-training", move || {
-            let outcome = instance.make_training_set(&checked, hash, request, recreated.as_ref(), &job);
+            // A job that ended without an outcome would count as running for ever.
+            let make = || instance.make_training_set(&checked, hash, request, recreated.as_ref(), &job);
+            let outcome = catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
+                Err(ServerError::Internal("making it panicked; the log of the server says where".to_owned()))
+            });
             *job.outcome.lock() = Some(outcome.map_err(|error| Failed {
                 cancelled: matches!(error, ServerError::Lake(LakeError::Cancelled)),
                 why: error.to_string(),

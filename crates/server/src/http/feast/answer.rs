@@ -1,6 +1,6 @@
 //! From an answer to Feast's JSON of it, column by column: the entities' keys first, then the features.
 
-use crate::http::json::{plain_text, separate, write_text, write_value};
+use crate::http::json::{separate, write_map, write_text, write_value};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{Datelike, NaiveDate};
@@ -151,25 +151,11 @@ fn write_one(out: &mut String, column: &dyn Array, row: usize, data_type: &DataT
             write!(out, "{}", micros.div_euclid(MICROS)).expect(TAKES);
         }
         DataType::List(item) => write_list(out, &column.as_list::<i32>().value(row), item),
-        DataType::Map(key, value) => write_map(out, column, row, key, value),
+        DataType::Map(key, item) => write_map(out, column, row, key, &mut |out, values, entry| {
+            write_one(out, values, entry, item);
+        }),
         _ => write_value(out, column, row, data_type),
     }
-}
-
-fn write_map(out: &mut String, column: &dyn Array, row: usize, key: &DataType, value: &DataType) {
-    let entries = column.as_map().value(row);
-    let (keys, values) = (entries.column(0), entries.column(1));
-    out.push('{');
-    for entry in 0..entries.len() {
-        separate(out, entry);
-        match key {
-            DataType::String => write_text(out, keys.as_string::<i32>().value(entry)),
-            key => write!(out, "\"{}\"", plain_text(keys, entry, key)).expect(TAKES),
-        }
-        out.push(':');
-        write_one(out, values, entry, value);
-    }
-    out.push('}');
 }
 
 /// A time as protobuf writes it in JSON: no fraction, three digits of it, or six.

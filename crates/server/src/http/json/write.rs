@@ -6,7 +6,7 @@ use thalweg_definition::DataType;
 use thalweg_engine::literal::timestamp_text;
 use thalweg_engine::{FeatureResponse, FeatureResult};
 
-pub(crate) use thalweg_engine::json::{plain_text, separate, write_column, write_text, write_value};
+pub(crate) use thalweg_engine::json::{plain_text, separate, write_column, write_map, write_text, write_value};
 
 const TAKES: &str = "text takes text";
 
